@@ -1,0 +1,204 @@
+// Package handoff is the contract between the master and its children: which
+// descriptor is what, and the messages on the control socket.
+//
+// Runs as:   the master and its children; pure.
+// Trusts:    nobody: every message is one fixed form with named limits.
+// Distrusts: what a child says: the master checks each field at its source.
+// Speaks:    design 2, 3, 7; one message a SOCK_SEQPACKET packet.
+//
+// A message is one byte of Kind and that kind's fields: numbers as 64 bits
+// little-endian, texts as 16 bits of length and the bytes. Root reads nothing
+// else from a child.
+package handoff
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// The descriptors of every child. 0 and 1 are the null device, 2 is the write
+// end of the child's own log pipe (package maillog).
+const (
+	FDControl  = 3 // SOCK_SEQPACKET to the master; end of file means the master is gone
+	FDSettings = 4 // package finished, sealed: read with pread, it is shared
+	FDListen   = 5 // first listener; the rest follow in the order of "listener/N/..." in the settings
+)
+
+// EnvIdentity is the environment variable in which a child finds the identity
+// it must have been born with: "uid:gid:group,group". The only other variables
+// are EnvService, GOMAXPROCS and GOMEMLIMIT (and TZ, where the master has it).
+const (
+	EnvIdentity = "CULVER_IDENTITY"
+	EnvService  = "CULVER_SERVICE"
+)
+
+// Limits of the messages. A message that breaks one is refused by both ends.
+const (
+	MaxMessage = 32 << 10 // bytes of one packet
+	MaxUser    = 255      // bytes of a user name (design 5)
+	MaxService = 64       // bytes of a service's name
+	MaxText    = 512      // bytes of a reason
+	MaxGrant   = 16 << 10 // bytes of a finished.Bag
+)
+
+// Kind tells what a message is.
+type Kind byte
+
+// From a child to the master.
+const (
+	// Status says how many more clients or accesses the child takes now, and
+	// how many it has finished in its life. The first one is the readiness.
+	KindStatus Kind = iota + 1
+	// Request asks for a worker of a service for one user; fronts only. It is
+	// answered by one Answer of the same ID.
+	KindRequest
+	// Cancel takes a Request back whose Answer has not come: the client is gone.
+	KindCancel
+)
+
+// From the master to a child.
+const (
+	// Access hands a worker its next user: the grant, and one end of a stream
+	// socketpair. For auth: a connection of the master protocol, no grant.
+	KindAccess Kind = iota + 16
+	// Answer ends a Request; with CodeOK one end of a stream socketpair comes along.
+	KindAnswer
+	// Drain: take nothing new, finish what runs, exit 0.
+	KindDrain
+	// Reopen: the log service opens its files again.
+	KindReopen
+	// LogSource hands the log service the read end of one child's log pipe.
+	KindLogSource
+)
+
+// Code is the outcome of a Request.
+type Code byte
+
+const (
+	CodeOK        Code = iota
+	CodeNoUser         // no entry names the user
+	CodeTempfail       // auth or the user's data failed for a while; Text has what the client may know
+	CodeLimit          // a limit stood in the way for worker_queue_timeout; Setting names it
+	CodeForbidden      // the request is not one this child may make
+)
+
+// Message is any of them; which fields matter follows from Kind.
+type Message struct {
+	Kind      Kind
+	ID        uint64 // Request, Cancel, Answer; LogSource: the pid
+	Available uint64 // Status
+	Served    uint64 // Status
+	Code      Code   // Answer
+	Service   string // Request, LogSource
+	User      string // Request; LogSource: "" when the child serves more than one
+	Setting   string // Answer: the setting whose limit was reached
+	Text      string // Answer: reason for people; Access: the encoded finished.Bag
+}
+
+// ErrMessage says that a packet is not a message of ours.
+var ErrMessage = errors.New("malformed control message")
+
+// Append adds the message's packet to out.
+func (m *Message) Append(out []byte) []byte {
+	out = append(out, byte(m.Kind))
+	num := func(n uint64) { out = binary.LittleEndian.AppendUint64(out, n) }
+	text := func(s string) {
+		out = binary.LittleEndian.AppendUint16(out, uint16(len(s)))
+		out = append(out, s...)
+	}
+	switch m.Kind {
+	case KindStatus:
+		num(m.Available)
+		num(m.Served)
+	case KindRequest:
+		num(m.ID)
+		text(m.Service)
+		text(m.User)
+	case KindCancel:
+		num(m.ID)
+	case KindAccess:
+		text(m.Text)
+	case KindAnswer:
+		num(m.ID)
+		out = append(out, byte(m.Code))
+		text(m.Setting)
+		text(m.Text)
+	case KindLogSource:
+		num(m.ID)
+		text(m.Service)
+		text(m.User)
+	}
+	return out
+}
+
+// Parse reads one packet.
+func Parse(packet []byte) (Message, error) {
+	if len(packet) == 0 || len(packet) > MaxMessage {
+		return Message{}, ErrMessage
+	}
+	r := reader{rest: packet[1:]}
+	m := Message{Kind: Kind(packet[0])}
+	switch m.Kind {
+	case KindStatus:
+		m.Available, m.Served = r.num(), r.num()
+	case KindRequest, KindLogSource:
+		m.ID, m.Service, m.User = r.num(), r.text(MaxService), r.text(MaxUser)
+	case KindCancel:
+		m.ID = r.num()
+	case KindAccess:
+		m.Text = r.text(MaxGrant)
+	case KindAnswer:
+		m.ID = r.num()
+		m.Code = Code(r.byte())
+		m.Setting, m.Text = r.text(MaxService), r.text(MaxText)
+	case KindDrain, KindReopen:
+	default:
+		return Message{}, ErrMessage
+	}
+	if r.bad || len(r.rest) != 0 {
+		return Message{}, ErrMessage
+	}
+	return m, nil
+}
+
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n > len(r.rest) {
+		r.bad = true
+		return nil
+	}
+	p := r.rest[:n]
+	r.rest = r.rest[n:]
+	return p
+}
+
+func (r *reader) byte() byte {
+	if p := r.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (r *reader) num() uint64 {
+	if p := r.take(8); p != nil {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return 0
+}
+
+func (r *reader) text(limit int) string {
+	p := r.take(2)
+	if p == nil {
+		return ""
+	}
+	n := int(binary.LittleEndian.Uint16(p))
+	if n > limit {
+		r.bad = true
+		return ""
+	}
+	return string(r.take(n))
+}
