@@ -1,0 +1,81 @@
+# Culver. The two to know: make demo, make test.
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc/culver
+MANDIR     ?= $(PREFIX)/share/man
+LIBEXECDIR ?= $(PREFIX)/libexec/culver
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+FUZZTIME   ?= 10s
+GO         ?= go
+
+VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+PROGRAMS := $(notdir $(patsubst %/main.go,%,$(wildcard cmd/*/main.go)))
+
+# Static and position-dependent: an exec of a per-user worker pays for every
+# library and relocation.
+export CGO_ENABLED = 0
+BUILD = $(GO) build -trimpath -buildvcs=false -buildmode=exe -ldflags '-s -w -X main.version=$(VERSION)'
+
+.PHONY: all build test race check fmt vet staticcheck arrows deps fuzz bench demo run install clean
+
+all: build
+
+build:
+	@mkdir -p bin
+	$(BUILD) -o bin/ ./cmd/...
+
+# Tests of whole programs take them from bin/. As root this includes the tests
+# of identities; a test that lacks root or a foreign program skips and says why.
+test: build
+	$(GO) test ./...
+
+# The race detector needs cgo and a C compiler.
+race: build
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+check: fmt vet staticcheck arrows
+
+fmt:
+	@out=$$(gofmt -l .); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	@mkdir -p bin/tools
+	cd tools && $(GO) build -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck
+	bin/tools/staticcheck ./...
+
+# Import arrows, Runs-as lines, dependency lists, and the documents in step
+# with the settings: all are tests, and run here although nothing changed.
+arrows:
+	$(GO) test -count=1 ./test/arrows/... ./internal/settings/... ./internal/config/...
+
+# Writes cmd/*/deps.txt anew; the diff is for a reviewer to judge.
+deps:
+	$(GO) test -count=1 ./test/arrows -run TestProgramDependencies -update
+
+fuzz:
+	scripts/fuzz $(FUZZTIME)
+
+bench: build
+	scripts/bench
+
+demo: build
+	$(GO) run ./test/demo
+
+run: build
+	$(GO) run ./test/demo -foreground
+
+install: build
+	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/conf.d
+	install -m 0755 $(addprefix bin/,$(PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/
+	ln -sf $(LIBEXECDIR)/culver $(DESTDIR)$(PREFIX)/sbin/culver
+	scripts/install-config conf.d $(DESTDIR)$(SYSCONFDIR)
+	scripts/install-man docs $(DESTDIR)$(MANDIR)
+	scripts/install-units packaging $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)
+
+clean:
+	rm -rf bin
