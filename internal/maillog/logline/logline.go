@@ -31,8 +31,13 @@ const (
 	Fatal Level = 'f'
 )
 
-// MaxLine bounds one line with its frame; longer text is cut.
+// MaxLine bounds one line with its frame and line end; longer text is cut and
+// ends in Mark. It is PIPE_BUF, up to which a write to a pipe is never mixed
+// with another thread's.
 const MaxLine = 4096
+
+// Mark ends a text that was cut.
+const Mark = " [cut]"
 
 // Append adds one framed line to out. user is honoured by the log service only
 // from a process that serves several users.
@@ -41,7 +46,7 @@ func Append(out []byte, l Level, session, user, text string) []byte {
 	out = append(out, 1, byte(l))
 	out = tabline.Append(out, session, user, text)
 	if len(out)-start > MaxLine-1 {
-		out = out[:start+MaxLine-1]
+		out = append(out[:start+MaxLine-1-len(Mark)], Mark...)
 	}
 	return append(out, '\n')
 }

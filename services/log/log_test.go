@@ -1,0 +1,116 @@
+package log
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/fdpass"
+	"culver/internal/handoff"
+	"culver/internal/maillog/logline"
+	"culver/internal/worker"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("PLAY") == "dies-in-mid-line" {
+		logline.Print(logline.Info, "S", "", "whole")
+		os.Stderr.WriteString("\x01eS\t\thalf")
+		unix.Kill(os.Getpid(), unix.SIGKILL)
+	}
+	os.Exit(m.Run())
+}
+
+// start runs the service against one end of a control socket and gives the
+// other, the master's.
+func start(t *testing.T, w *Writer) (master *fdpass.Conn, ended chan int) {
+	t.Helper()
+	a, b, err := fdpass.Pair(unix.SOCK_SEQPACKET, unix.SOCK_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, _ = fdpass.New(a, "master")
+	child, _ := fdpass.New(b, "control")
+	ended = make(chan int, 1)
+	go func() {
+		s := Service{Writer: w}
+		ended <- s.Serve(&worker.Process{Service: "log", Control: child})
+	}()
+	buf := make([]byte, handoff.MaxMessage)
+	n, err := master.RecvPlain(buf)
+	if m, perr := handoff.Parse(buf[:n]); err != nil || perr != nil || m.Kind != handoff.KindStatus {
+		t.Fatalf("got %+v, %v, %v; want the readiness", m, err, perr)
+	}
+	return master, ended
+}
+
+// source hands the service a new pipe and gives its write end.
+func source(t *testing.T, master *fdpass.Conn, from Source) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	m := handoff.Message{Kind: handoff.KindLogSource, ID: from.PID, Service: from.Service, User: from.User}
+	if err := master.Send(m.Append(nil), int(r.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestServiceReadsOnUntilEveryPipeHasEnded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		end  func(*fdpass.Conn)
+	}{
+		{"after a drain", func(m *fdpass.Conn) { m.Send((&handoff.Message{Kind: handoff.KindDrain}).Append(nil), -1) }},
+		{"after the master's death", func(m *fdpass.Conn) { m.Close() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			f := &File{Stream: &out}
+			master, ended := start(t, NewWriter(f, f, f))
+			w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
+			tt.end(master)
+			w.Write(logline.Append(nil, logline.Info, "S", "", "said after the end"))
+			select {
+			case <-ended:
+				t.Fatal("the service ended while a pipe was open")
+			default:
+			}
+			w.Close()
+			if code := <-ended; code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if want := "lmtp(bob)<5><S>: Info: said after the end\n"; out.String() != want {
+				t.Errorf("got %q, want %q", out.String(), want)
+			}
+		})
+	}
+}
+
+func TestNothingIsLostWhenAChildIsKilledInMidLine(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := &File{Stream: &out}
+	master, ended := start(t, NewWriter(f, f, f))
+	w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{"PLAY=dies-in-mid-line"}
+	cmd.Stderr = w
+	if err := cmd.Run(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("the child ended with %v, want killed", err)
+	}
+	w.Close()
+	master.Close()
+	<-ended
+	if want := "lmtp(bob)<5><S>: Info: whole\nlmtp(bob)<5><S>: Error: half\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
