@@ -1,0 +1,135 @@
+// Package field is the ordered fields that a lookup collects.
+//
+// Runs as:   the auth service user; pure.
+// Trusts:    nobody.
+// Distrusts: nothing: escaping is the business of package authproto.
+// Speaks:    key=value, bare keys, and the suffixes of spec/auth.md 6.2.
+package field
+
+import (
+	"strings"
+
+	"culver/services/auth/vars"
+)
+
+// Field is one of them; a bare key has no value.
+type Field struct {
+	Key, Value string
+	Bare       bool
+}
+
+// List is in the order in which the fields were first set.
+type List []Field
+
+// Get gives the value of a field; a bare one has "yes".
+func (l List) Get(key string) (string, bool) {
+	for i := range l {
+		if l[i].Key == key {
+			if l[i].Bare {
+				return "yes", true
+			}
+			return l[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// Set adds or replaces a field. A key with the suffix :default or :protected
+// is set only if it is not there yet, one with :remove is taken away.
+func (l *List) Set(f Field) {
+	name, suffix, _ := strings.Cut(f.Key, ":")
+	at := -1
+	switch suffix {
+	case "remove":
+		l.Remove(name)
+		return
+	case "default", "protected":
+		f.Key = name
+	}
+	for i := range *l {
+		if (*l)[i].Key == f.Key {
+			at = i
+		}
+	}
+	switch {
+	case at < 0:
+		*l = append(*l, f)
+	case suffix != "default" && suffix != "protected":
+		(*l)[at] = f
+	}
+}
+
+// Remove takes a field away.
+func (l *List) Remove(key string) {
+	kept := (*l)[:0]
+	for _, f := range *l {
+		if f.Key != key {
+			kept = append(kept, f)
+		}
+	}
+	*l = kept
+}
+
+// Wire gives the fields as arguments of a reply.
+func (l List) Wire() []string {
+	out := make([]string, len(l))
+	for i, f := range l {
+		out[i] = f.Key
+		if !f.Bare {
+			out[i] += "=" + f.Value
+		}
+	}
+	return out
+}
+
+// Cut parts "key=value" or "key".
+func Cut(text string) Field {
+	k, v, valued := strings.Cut(text, "=")
+	return Field{Key: k, Value: v, Bare: !valued}
+}
+
+// Templates is a list of fields whose values have variables.
+type Templates []template
+
+type template struct {
+	field Field
+	value vars.Template
+}
+
+// ParseTemplates reads texts of the form key=value or key.
+func ParseTemplates(texts []string) (Templates, error) {
+	var ts Templates
+	for _, text := range texts {
+		f := Cut(text)
+		v, err := vars.Parse(f.Value)
+		if err != nil {
+			return nil, err
+		}
+		ts = append(ts, template{f, v})
+	}
+	return ts, nil
+}
+
+// AddTo sets the fields, expanded, in l.
+func (ts Templates) AddTo(l *List, v *vars.Values) error {
+	for _, t := range ts {
+		f := t.field
+		if isPath(f.Key) {
+			path, err := t.value.ExpandPath(v)
+			if err != nil {
+				return err
+			}
+			f.Value = path
+		} else {
+			f.Value = t.value.Expand(v)
+		}
+		l.Set(f)
+	}
+	return nil
+}
+
+// isPath says whether a field's value is used as a path, or begins with one.
+func isPath(key string) bool {
+	key, _, _ = strings.Cut(key, ":")
+	return key == "home" || key == "chdir" || key == "mail" || strings.HasPrefix(key, "mail_")
+}

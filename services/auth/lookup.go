@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"culver/internal/authproto"
+	"culver/internal/maillog/logline"
+	"culver/services/auth/field"
+	"culver/services/auth/passdb"
+	"culver/services/auth/userdb"
+	"culver/services/auth/vars"
+)
+
+// user answers USER (spec/auth.md 2.3).
+func (c *conn) user(r *request) error {
+	name, known, err := c.begin(r)
+	if err != nil || !known {
+		return err
+	}
+	fields, err := c.Users.Lookup(&r.vars)
+	if err != nil {
+		c.refuse(r, err)
+		return nil
+	}
+	if uid, _ := fields.Get("uid"); c.peer.restricted && uid != strconv.FormatUint(uint64(c.peer.uid), 10) {
+		c.reply(r, "FAIL")
+		return nil
+	}
+	if name, fields, err = rename(name, fields); err != nil {
+		c.refuse(r, err)
+		return nil
+	}
+	c.reply(r, "USER", append([]string{name}, fields.Wire()...)...)
+	return nil
+}
+
+// pass answers PASS (spec/auth.md 2.4). The password stays here.
+func (c *conn) pass(r *request) error {
+	name, known, err := c.begin(r)
+	if err != nil || !known {
+		return err
+	}
+	if c.peer.restricted {
+		c.reply(r, "FAIL")
+		return nil
+	}
+	fields, err := c.Passwords.Lookup(&r.vars)
+	if err == nil {
+		name, fields, err = rename(name, fields)
+	}
+	if err != nil {
+		c.refuse(r, err)
+		return nil
+	}
+	c.reply(r, "PASS", append([]string{"user=" + name}, fields.Wire()...)...)
+	return nil
+}
+
+// begin reads what USER and PASS have in common. known is false when the
+// request is answered already.
+func (c *conn) begin(r *request) (name string, known bool, err error) {
+	service, ok := r.Service()
+	if len(r.Args) == 0 || !ok {
+		return "", false, fmt.Errorf("%w: %s without user or service", errInput, r.Command)
+	}
+	r.name = r.Args[0]
+	name, err = c.Names.Canonical(r.name)
+	if err != nil {
+		c.Logf(logline.Info, "", "user %q is unknown: %v", r.name, err)
+		c.reply(r, "NOTFOUND")
+		return "", false, nil
+	}
+	r.vars = vars.Values{User: name, Service: service}
+	for _, p := range [...]struct {
+		name string
+		to   *string
+	}{
+		{"lip", &r.vars.LocalIP}, {"rip", &r.vars.RemoteIP},
+		{"lport", &r.vars.LPort}, {"rport", &r.vars.RPort}, {"session", &r.vars.Session},
+	} {
+		*p.to, _ = r.Param(1, p.name)
+	}
+	return name, true, nil
+}
+
+// refuse is the one place where an error of a lookup becomes an answer. Only
+// what no source names is unknown; the reasons of all else go to the log.
+func (c *conn) refuse(r *request, err error) {
+	var refused *userdb.Refused
+	switch {
+	case errors.Is(err, userdb.ErrUnknown):
+		c.reply(r, "NOTFOUND")
+	case errors.As(err, &refused):
+		c.fail(r, refused.Reason)
+	case errors.Is(err, passdb.ErrNoLookup):
+		c.fail(r, err.Error())
+	default:
+		c.Logf(logline.Error, r.vars.User, "user %q: %v: temporary failure", r.vars.User, err)
+		c.reply(r, "FAIL")
+	}
+}
+
+func (c *conn) fail(r *request, reason string) {
+	if reason == "" {
+		c.reply(r, "FAIL")
+		return
+	}
+	c.reply(r, "FAIL", "reason="+reason)
+}
+
+// rename applies a field "user" of the source. Postfix and Exim do not unescape
+// a name, so one that needs it never leaves.
+func rename(name string, fields field.List) (string, field.List, error) {
+	other, ok := fields.Get("user")
+	if !ok {
+		return name, fields, nil
+	}
+	fields.Remove("user")
+	if !authproto.ValidUser(other) {
+		return "", nil, fmt.Errorf("field user=%q is no user name", other)
+	}
+	return other, fields, nil
+}
+
+// list answers LIST (spec/auth.md 2.6) as it reads the sources, so memory does
+// not grow with the users; a client that reads slowly slows it down. A missing
+// mask means everybody.
+func (c *conn) list(r *request) error {
+	if c.peer.restricted {
+		c.reply(r, "DONE", "fail")
+		return nil
+	}
+	mask, ok := r.Param(0, "user")
+	if !ok {
+		mask = "*"
+	}
+	service, _ := r.Service()
+	canon := func(name string) (string, bool) {
+		name, err := c.Names.Canonical(name)
+		return name, err == nil
+	}
+	values := func(name string) *vars.Values { return &vars.Values{User: name, Service: service} }
+	err := c.Users.Each(canon, values, func(name string) error {
+		if !globMatch(mask, name) {
+			return nil
+		}
+		return c.listed(r, name)
+	})
+	var lost *lostError
+	switch {
+	case errors.As(err, &lost):
+		return lost.err
+	case err != nil:
+		c.Logf(logline.Error, "", "list of users is not complete: %v", err)
+		c.reply(r, "DONE", "fail")
+	default:
+		c.reply(r, "DONE", "")
+	}
+	return nil
+}
+
+// lostError says that the client went away in the middle of its list.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return e.err.Error() }
+
+func (c *conn) listed(r *request, name string) error {
+	if c.w.Available() < authproto.MaxReply {
+		if err := c.flush(); err != nil {
+			return &lostError{err}
+		}
+	}
+	c.reply(r, "LIST", name)
+	return nil
+}
+
+// cacheFlush answers CACHE-FLUSH: there is no cache, so nothing was removed.
+func (c *conn) cacheFlush(r *request) error {
+	c.reply(r, "OK", "0")
+	return nil
+}
+
+// finishLogin answers REQUEST. There are no logins to finish yet.
+func (c *conn) finishLogin(r *request) error {
+	if len(r.Args) < 3 {
+		return fmt.Errorf("%w: REQUEST without its arguments", errInput)
+	}
+	c.reply(r, "FAIL")
+	return nil
+}

@@ -1,0 +1,53 @@
+package passwdfile
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Line is one user's line, cut into what spec/auth.md 6.4 names.
+type Line struct {
+	Name     string
+	Password string
+	UID, GID string // as written: a number or a name
+	Home     string
+	Extras   []string // key or key=value, not yet expanded
+	offset   int
+}
+
+// ParseLine reads one line without its LF. It is nil for a line that names no
+// user: an empty one, or one that begins with "#" or ":".
+func ParseLine(text string) *Line {
+	text = strings.TrimSuffix(text, "\r")
+	if text == "" || text[0] == '#' || text[0] == ':' {
+		return nil
+	}
+	// user:password:uid:gid:gecos:home:shell:extra fields, which may have colons.
+	f := strings.SplitN(text, ":", 8)
+	f = append(f, make([]string, 8-len(f))...)
+	l := &Line{Name: f[0], Password: f[1], UID: f[2], GID: f[3], Home: f[5]}
+	// The legacy form: an eighth column that is empty, then the mail location.
+	if mail, legacy := strings.CutPrefix(f[7], ":"); legacy {
+		if mail != "" {
+			l.Extras = []string{"userdb_mail=" + mail}
+		}
+		return l
+	}
+	for extra := range strings.SplitSeq(f[7], " ") {
+		if extra != "" {
+			l.Extras = append(l.Extras, extra)
+		}
+	}
+	return l
+}
+
+// nameOf gives the user name of the line that starts text; "" when it has none.
+func nameOf(text []byte) []byte {
+	if len(text) == 0 || text[0] == '#' || text[0] == ':' {
+		return nil
+	}
+	if i := bytes.IndexAny(text, ":\n"); i >= 0 {
+		text = text[:i]
+	}
+	return bytes.TrimSuffix(text, []byte("\r"))
+}

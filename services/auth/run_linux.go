@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/handoff"
+	"culver/internal/maillog/logline"
+	"culver/internal/settings/finished"
+	"culver/internal/worker"
+)
+
+// drainTime bounds the end: lookups take microseconds, lists are cut.
+const drainTime = 5 * time.Second
+
+// Run is the life of the auth process; it returns the exit code.
+func Run(p *worker.Process) int {
+	logf := func(l logline.Level, user, format string, args ...any) {
+		logline.Print(l, "", user, format, args...)
+	}
+	s, err := New(p.Settings, logf)
+	if err != nil {
+		logf(logline.Fatal, "", "%v", err)
+		return worker.ExitConfig
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGINT)
+	listeners, err := s.listen(p)
+	if err != nil {
+		logf(logline.Fatal, "", "%v", err)
+		return worker.ExitConfig
+	}
+	if err := p.Status(max(1, s.Clients), 0); err != nil {
+		return 0 // the master is gone already
+	}
+	left := make(chan struct{})
+	go func() { defer close(left); s.obey(p) }()
+	select {
+	case <-left:
+	case <-end:
+	}
+	for _, l := range listeners {
+		l.Close()
+	}
+	s.Drain(drainTime)
+	return 0
+}
+
+// listen starts to serve the listeners that came from the master.
+func (s *Server) listen(p *worker.Process) ([]*net.UnixListener, error) {
+	var all []*net.UnixListener
+	for i, fd := range p.Listeners() {
+		set := p.Settings.Sub(fmt.Sprintf("listener/%d/", i))
+		role, err := roleOf(set["name"], set["type"])
+		if err != nil {
+			return nil, err
+		}
+		file := os.NewFile(uintptr(fd), set["name"])
+		l, err := net.FileListener(file)
+		file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("listener %q: %w", set["name"], err)
+		}
+		ul, ok := l.(*net.UnixListener)
+		if !ok {
+			return nil, fmt.Errorf("listener %q: only unix_listener is in this version", set["name"])
+		}
+		ul.SetUnlinkOnClose(false) // the path is the master's
+		all = append(all, ul)
+		go s.Serve(ul, role, socketOf(set))
+	}
+	return all, nil
+}
+
+// socketOf reads a listener's mode and owner. An owner that is not given, or -1,
+// is this process's own user: the master made the socket as itself.
+func socketOf(set finished.Bag) Socket {
+	number := func(key string, otherwise int) int64 {
+		if n, err := strconv.ParseInt(set[key], 10, 64); err == nil && n >= 0 {
+			return n
+		}
+		return int64(otherwise)
+	}
+	return Socket{
+		Mode: number("mode", 0o600),
+		UID:  number("uid", os.Getuid()),
+		GID:  number("gid", os.Getgid()),
+	}
+}
+
+// obey does what the master says until it says Drain or is gone.
+func (s *Server) obey(p *worker.Process) {
+	for {
+		m, fd, err := p.Next()
+		switch {
+		case errors.Is(err, handoff.ErrMessage):
+			s.Logf(logline.Error, "", "control: %v", err)
+			continue
+		case err != nil, m.Kind == handoff.KindDrain:
+			return
+		case m.Kind == handoff.KindAccess && fd >= 0:
+			s.take(fd)
+		case fd >= 0:
+			unix.Close(fd)
+		}
+	}
+}
+
+// take serves a connection that came from the master.
+func (s *Server) take(fd int) {
+	file := os.NewFile(uintptr(fd), "master")
+	nc, err := net.FileConn(file)
+	file.Close()
+	if err != nil {
+		s.Logf(logline.Error, "", "connection from the master: %v", err)
+		return
+	}
+	s.ServeConn(nc)
+}

@@ -1,0 +1,95 @@
+package userdb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"culver/services/auth/field"
+	"culver/services/auth/passwdfile"
+	"culver/services/auth/vars"
+)
+
+// PasswdFile is the driver passwd-file. A line that names the user but has no
+// usable uid and gid, be it "user:password" alone, is a failure and not an
+// unknown user, unless default_fields or override_fields give the ids.
+type PasswdFile struct {
+	File      *passwdfile.File
+	Key       vars.Template // username_format
+	Defaults  field.Templates
+	Overrides field.Templates
+	IDs       IDs
+}
+
+// Lookup implements DB.
+func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
+	line, err := p.File.Lookup(p.Key.Expand(v))
+	switch {
+	case errors.Is(err, passwdfile.ErrNoUser):
+		return nil, ErrUnknown
+	case err != nil:
+		return nil, err
+	}
+	f, err := p.fields(line, v)
+	var refused *Refused
+	if err != nil && !errors.As(err, &refused) {
+		err = fmt.Errorf("%s: %w", p.File.Position(line), err)
+	}
+	return f, err
+}
+
+func (p *PasswdFile) fields(line *passwdfile.Line, v *vars.Values) (field.List, error) {
+	var f field.List
+	if err := p.Defaults.AddTo(&f, v); err != nil {
+		return nil, err
+	}
+	for _, column := range [...]field.Field{
+		{Key: "uid", Value: line.UID},
+		{Key: "gid", Value: line.GID},
+		{Key: "home", Value: line.Home}, // not expanded, as in Dovecot
+	} {
+		if column.Value != "" {
+			f.Set(column)
+		}
+	}
+	var extras []string
+	for _, x := range line.Extras {
+		if x, ok := strings.CutPrefix(x, "userdb_"); ok {
+			extras = append(extras, x)
+		}
+	}
+	more, err := field.ParseTemplates(extras)
+	if err == nil {
+		err = more.AddTo(&f, v)
+	}
+	if err == nil {
+		err = p.Overrides.AddTo(&f, v)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.IDs.complete(f)
+}
+
+// Names implements DB.
+func (p *PasswdFile) Names(v *vars.Values) bool {
+	_, err := p.File.Lookup(p.Key.Expand(v))
+	return err == nil
+}
+
+// Each implements DB. A line whose name is not what its own canonical form is
+// looked up by cannot be reached, so it is not listed.
+func (p *PasswdFile) Each(canon func(string) (string, bool), yield func(string) error) error {
+	return EachIn(p.File, p.Key, canon, yield)
+}
+
+// EachIn lists the reachable users of a passwd-file.
+func EachIn(file *passwdfile.File, key vars.Template, canon func(string) (string, bool), yield func(string) error) error {
+	return file.Each(func(l *passwdfile.Line) error {
+		name, ok := canon(l.Name)
+		if !ok || key.Expand(&vars.Values{User: name}) != l.Name {
+			return nil
+		}
+		return yield(name)
+	})
+}
