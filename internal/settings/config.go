@@ -26,9 +26,10 @@ type Config struct {
 // Account is a resolved identity of a process or the owner of a socket. -1 for
 // an id that was not given.
 type Account struct {
-	Name string
-	UID  int
-	GID  int
+	Name  string // as written; "" was not given
+	Group string // as written; "" was not given
+	UID   int
+	GID   int
 }
 
 // Service is one service block with its defaults.
@@ -38,7 +39,9 @@ type Service struct {
 	Type       string // "log", "auth", "lmtp", "anvil", "doveadm": which program's rules hold
 	Executable string // relative to libexec_dir
 	User       Account
-	Groups     []int // supplementary groups of extra_groups, sorted
+	Groups     []int    // supplementary groups of extra_groups, sorted
+	GroupNames []string // the same as they were written
+	Chroot     string   // absolute; "" is none
 	Limits
 	Unix []UnixListener
 	FIFO []UnixListener

@@ -1,0 +1,5 @@
+package config
+
+import "culver/internal/settings"
+
+func (b *builder) check(cfg *settings.Config) {}

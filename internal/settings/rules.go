@@ -1,0 +1,125 @@
+package settings
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Variables in templates: letters of the short form, names of the long one.
+type variables struct {
+	letters string
+	names   []string
+}
+
+var (
+	userVariables = variables{"undslrmp", []string{"user", "username", "domain", "domain_first", "domain_last",
+		"service", "protocol", "lip", "rip", "local_ip", "remote_ip", "mech", "mechanism", "session", "pid"}}
+	// spec/lmtp.md 19
+	deliverVariables = variables{"$msfpwetu", []string{"msgid", "subject", "from", "from_envelope", "to_envelope",
+		"size", "vsize", "delivery_time", "session_time", "storage_id", "session", "user", "msg"}}
+)
+
+// Template is a text with variables: %u, %Lu, %1n, %2.2Ln, %{user}; %% is a
+// percent sign.
+func Template(known variables) Type {
+	return single("text with variables", Quote, func(s string) (string, error) {
+		for rest := s; ; {
+			_, after, found := strings.Cut(rest, "%")
+			if !found {
+				return s, nil
+			}
+			var err error
+			if rest, err = known.skip(after); err != nil {
+				return "", err
+			}
+		}
+	})
+}
+
+// skip reads one variable, without its percent sign, and gives what follows.
+func (known variables) skip(s string) (rest string, err error) {
+	if strings.HasPrefix(s, "%") {
+		return s[1:], nil
+	}
+	bare := strings.TrimLeft(s, "-0123456789.")
+	bare = strings.TrimLeft(bare, "LUEXRNHMDT")
+	if bare == "" {
+		return "", Fault{"a percent sign without a variable", "write %% for a percent sign"}
+	}
+	if bare[0] != '{' {
+		if strings.IndexByte(known.letters, bare[0]) < 0 {
+			return "", faultf("known are "+known.list(), "unknown variable %q", "%"+bare[:1])
+		}
+		return bare[1:], nil
+	}
+	name, rest, closed := strings.Cut(bare[1:], "}")
+	if !closed {
+		return "", Fault{"a %{ without its }", ""}
+	}
+	if !slices.Contains(known.names, name) {
+		if near := Nearest(name, known.names); near != "" {
+			return "", faultf(fmt.Sprintf("did you mean %%{%s}?", near), "unknown variable %q", "%{"+name+"}")
+		}
+		return "", faultf("", "unknown variable %q", "%{"+name+"}")
+	}
+	return rest, nil
+}
+
+func (known variables) list() string {
+	var all []string
+	for _, c := range known.letters {
+		all = append(all, "%"+string(c))
+	}
+	return strings.Join(all, " ")
+}
+
+// quotaRule holds for MAILBOX:ignore and MAILBOX:[storage|bytes|messages]=N.
+func quotaRule(s string) error {
+	i := strings.LastIndexByte(s, ':')
+	if i <= 0 {
+		return faultf(`such as "*:storage=1G"`, "%q is not a quota rule", s)
+	}
+	rule := s[i+1:]
+	if rule == "ignore" {
+		return nil
+	}
+	what, amount, _ := strings.Cut(rule, "=")
+	amount = strings.TrimPrefix(strings.TrimPrefix(amount, "+"), "-")
+	switch what {
+	case "storage", "bytes", "messages":
+		if n, unit, ok := leadingDigits(amount); ok && unit == "%" && n >= 0 {
+			return nil
+		}
+		if what == "messages" {
+			if _, unit, ok := leadingDigits(amount); ok && unit == "" {
+				return nil
+			}
+			return faultf(`such as "*:messages=1000"`, "%q has no number of messages", s)
+		}
+		_, err := ParseSize(amount)
+		return err
+	}
+	return faultf("storage, bytes, messages or ignore", "%q limits an unknown thing", s)
+}
+
+// grace is a share of a limit, or a size.
+func grace() Type {
+	return single(`size, or a share such as "10%"`, Quote, func(s string) (string, error) {
+		if n, unit, ok := leadingDigits(s); ok && unit == "%" && n <= 1000 {
+			return s, nil
+		}
+		n, err := ParseSize(s)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprint(n), nil
+	})
+}
+
+func fieldPair(s string) error {
+	if name, _, ok := strings.Cut(s, "="); !ok || name == "" || strings.ContainsAny(name, " \t") {
+		return faultf(`such as "uid=1000"`, "%q is not NAME=VALUE", s)
+	}
+	return nil
+}

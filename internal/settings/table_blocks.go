@@ -1,0 +1,92 @@
+package settings
+
+import (
+	"strings"
+	"time"
+)
+
+func serviceBlock() *Block {
+	return &Block{
+		Kind: "service", Label: "NAME",
+		Help: "How a service runs. The names are " + strings.Join(ServiceNames(), ", ") + ". In lmtp and doveadm the listeners, user and client_limit belong to the front; process_limit, process_min_avail, service_count, idle_kill and vsz_limit to its workers, one of which is born for each user. In the others all belong to the one process.",
+		Rows: []Setting{
+			{Name: "protocol", Type: String(), Help: "The service runs only if this word is in protocols."},
+			{Name: "type", Type: Word("", "log", "auth", "anvil", "lmtp", "doveadm"), Help: "Which program's rules hold: the service's name, and no other."},
+			{Name: "executable", Type: String(), Help: "The program, in libexec_dir unless absolute."},
+			{Name: "user", Type: AccountName(), Help: "The account it runs under, by name or number. Each service has one of its own, and never root."},
+			{Name: "group", Type: AccountName(), Help: "Its group. Empty: the account's."},
+			{Name: "extra_groups", Type: Words("groups", nil), Help: "Its supplementary groups; no others."},
+			{Name: "chroot", Type: BasePath(), Help: "A folder it is confined to."},
+			{Name: "process_limit", Type: Count(1, 100000), From: "default_process_limit", Help: "Most processes at one time. Further work waits in a queue. log, auth and anvil are one process each."},
+			{Name: "process_min_avail", Type: Count(0, 100000), Default: "0", Help: "Idle processes kept ready."},
+			{Name: "client_limit", Type: Count(1, 1000000), From: "default_client_limit", Help: "Most clients of one process at one time."},
+			{Name: "service_count", Type: Count(0, 1000000000), Default: "0", Help: "User accesses that a worker serves in its life. 1: one user, then exit. 0: no limit."},
+			{Name: "idle_kill", Type: Time(time.Second, 1000*time.Hour, "never", "infinite"), From: "default_idle_kill", Help: "Idle time after which a process that is not needed ends."},
+			{Name: "vsz_limit", Type: Size(1<<20, true), From: "default_vsz_limit", Help: "Memory of one process. 0 is no limit."},
+		},
+		Blocks: []*Block{
+			{Kind: "unix_listener", Label: "PATH", Help: "A UNIX socket. A relative path hangs in base_dir.", Rows: append(fileRows(),
+				Setting{Name: "type", Type: String(), Help: "The role of the socket. Empty: as its name says."},
+				Setting{Name: "backlog", Type: Count(1, 65535), Default: "512", Help: "Connections that may wait to be accepted."})},
+			{Kind: "fifo_listener", Label: "PATH", Help: "A named pipe. A relative path hangs in base_dir.", Rows: fileRows()},
+			{Kind: "inet_listener", Label: "NAME", Help: "A TCP port. The name is free.", Rows: []Setting{
+				{Name: "address", Type: Addresses(), Help: "Addresses. Empty: those of listen."},
+				{Name: "port", Type: Count(0, 65535), Default: "0", Help: "The port. 0 switches the listener off."},
+				{Name: "ssl", Type: Bool(), Default: "no", Help: "Whether TLS begins at once. With ssl = no at the top level the listener is left out."},
+				{Name: "haproxy", Type: Bool(), Default: "no", Help: "Whether each connection begins with a PROXY header from one of haproxy_trusted_networks."},
+				{Name: "reuse_port", Type: Bool(), Default: "no", Help: "Whether the port is opened with SO_REUSEPORT."},
+				{Name: "backlog", Type: Count(1, 65535), Default: "512", Help: "Connections that may wait to be accepted."},
+				{Name: "type", Type: String(), Help: "The role of the port. Empty: the service's main one."},
+			}},
+		},
+	}
+}
+
+// fileRows are what sockets and named pipes have in common.
+func fileRows() []Setting {
+	return []Setting{
+		{Name: "mode", Type: Mode(), Default: "0600", Help: "Permissions, in octal with a leading 0. 0 switches the listener off."},
+		{Name: "user", Type: AccountName(), Help: "Owner. Empty: root."},
+		{Name: "group", Type: AccountName(), Help: "Group. Empty: root's."},
+	}
+}
+
+// databaseRows are the settings of passdb and userdb. Drivers add rows that
+// name them; a new driver is a word here and its rows.
+func databaseRows(kind string) []Setting {
+	rows := []Setting{
+		{Name: "driver", Type: Word("passwd-file", "static"), Must: true, For: "auth", Help: "The kind of source."},
+		{Name: "path", Type: Path(), For: "auth", Drivers: "passwd-file", Help: "The passwd-file. May hold variables."},
+		{Name: "username_format", Type: Template(userVariables), Default: "%u", For: "auth", Drivers: "passwd-file", Help: "How the user's name is written in the file."},
+		{Name: "default_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold unless the source gives them."},
+		{Name: "override_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold whatever the source gives."},
+		{Name: "args", Type: String(), Help: `Dovecot's older form of the above: "username_format=%n /etc/users", or "uid=1000 gid=1000" for static.`},
+	}
+	if kind == "passdb" {
+		return append(rows,
+			Setting{Name: "scheme", Type: String(), Default: "CRYPT", For: "auth", Drivers: "passwd-file", Help: "Scheme of passwords that name none."},
+			Setting{Name: "password", Type: String(), For: "auth", Drivers: "static", Secret: true, Help: "The password of everybody."})
+	}
+	return append(rows,
+		Setting{Name: "fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Drivers: "static", Help: `Fields of every user, such as "uid=1000", "gid=1000", "home=/srv/mail/%d/%n".`},
+		Setting{Name: "allow_all_users", Type: Bool(), Default: "no", For: "auth", Drivers: "static", Help: "Whether every name is a user. Otherwise only names that a passdb knows."})
+}
+
+func namespaceBlock() *Block {
+	return &Block{
+		Kind: "namespace", Label: "NAME",
+		Help: "A part of the tree of folders as IMAP clients see it. Without any there is one, without a prefix, that holds INBOX. It should be what the IMAP server on the same Maildirs has.",
+		Rows: []Setting{
+			{Name: "prefix", Type: String(), For: "lmtp-deliver", Help: "How names of this namespace begin; ends with the separator."},
+			{Name: "separator", Type: String(), For: "lmtp-deliver", Help: "The character between the levels of a name. Empty: that of the layout, . for Maildir++ and / for fs."},
+			{Name: "inbox", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether INBOX is here."},
+		},
+		Blocks: []*Block{{
+			Kind: "mailbox", Label: "NAME", Help: "A folder of the namespace, its name without the prefix.",
+			Rows: []Setting{
+				{Name: "auto", Type: Word("no", "create", "subscribe"), Default: "no", For: "lmtp-deliver", Help: "Whether it exists without having been made, and is subscribed to."},
+				{Name: "special_use", Type: Word("", `\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Important`, `\Junk`, `\Sent`, `\Trash`), For: "lmtp-deliver", Help: `What it is for, such as "\\Trash".`},
+			},
+		}},
+	}
+}
