@@ -36,29 +36,34 @@ const LevelFatal = slog.LevelError + 4
 
 // New gives a logger that writes to the process's log pipe; debug lets
 // slog.LevelDebug through (the setting log_debug).
-func New(debug bool) *slog.Logger { return slog.New(NewHandler(os.Stderr, debug)) }
+func New(debug bool) *slog.Logger {
+	if debug {
+		return slog.New(NewHandler(os.Stderr, slog.LevelDebug))
+	}
+	return slog.New(NewHandler(os.Stderr, nil))
+}
 
 // Handler writes each record as one line with one write. It has no lock: a line
 // is at most PIPE_BUF bytes, and the kernel does not mix those.
 type Handler struct {
 	out           io.Writer
-	level         slog.Level
+	level         slog.Leveler
 	session, user string
 	group         string // "a.b." for attributes that come after WithGroup
 	attrs         []byte // " key=value" of those that were given to With
 }
 
-// NewHandler makes a Handler that writes to out.
-func NewHandler(out io.Writer, debug bool) *Handler {
-	h := &Handler{out: out, level: slog.LevelInfo}
-	if debug {
-		h.level = slog.LevelDebug
+// NewHandler makes a Handler that writes to out what has at least this level;
+// nil is slog.LevelInfo.
+func NewHandler(out io.Writer, level slog.Leveler) *Handler {
+	if level == nil {
+		level = slog.LevelInfo
 	}
-	return h
+	return &Handler{out: out, level: level}
 }
 
 // Enabled is part of slog.Handler.
-func (h *Handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+func (h *Handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
 
 // WithGroup is part of slog.Handler.
 func (h *Handler) WithGroup(name string) slog.Handler {

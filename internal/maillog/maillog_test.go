@@ -46,7 +46,7 @@ func TestLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			tt.log(slog.New(NewHandler(&out, false)))
+			tt.log(slog.New(NewHandler(&out, nil)))
 			if out.String() != tt.want {
 				t.Errorf("got %q, want %q", out.String(), tt.want)
 			}
@@ -57,7 +57,7 @@ func TestLines(t *testing.T) {
 func TestTwoLoggersOfOneParentDoNotMix(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	parent := slog.New(NewHandler(&out, true)).With("a", 1)
+	parent := slog.New(NewHandler(&out, slog.LevelDebug)).With("a", 1)
 	one, two := parent.With("b", 2), parent.With("c", 3)
 	one.Debug("x")
 	two.Debug("y")

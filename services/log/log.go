@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,11 +34,20 @@ type Service struct {
 	Writer *Writer
 
 	readers sync.WaitGroup
+	master  *masterReader
+}
+
+// masterReader reads the pipe of the master itself, which is the one that does
+// not end before this service does.
+type masterReader struct {
+	reader
+	file *os.File
+	done chan struct{}
 }
 
 // Serve follows the control socket. It is started before every other child and
-// ends after them: when the master drains it or is gone, it reads on until each
-// pipe it holds has ended, so that the last words of all are written.
+// ends after them: when the master drains it or is gone, it reads on until the
+// pipe of each has ended, so that the last words of all are written.
 func (s *Service) Serve(p *worker.Process) int {
 	// A terminal's ^C reaches the whole group, and a SIGTERM may reach every
 	// process of a unit: neither may end this one while others can still speak.
@@ -56,7 +66,7 @@ func (s *Service) Serve(p *worker.Process) int {
 			if !errors.Is(err, io.EOF) {
 				s.Writer.Own(logline.Error, "control socket: "+err.Error())
 			}
-			s.readers.Wait()
+			s.finish()
 			return 0
 		}
 		switch {
@@ -66,7 +76,7 @@ func (s *Service) Serve(p *worker.Process) int {
 		case m.Kind == handoff.KindReopen:
 			s.Writer.Reopen()
 		case m.Kind == handoff.KindDrain:
-			s.readers.Wait()
+			s.finish()
 			return 0
 		}
 		if fd >= 0 {
@@ -83,8 +93,32 @@ func (s *Service) add(from Source, fd int) {
 		return
 	}
 	pipe := os.NewFile(uintptr(fd), "log pipe")
+	r := reader{pipe: pipe, from: from, out: s.Writer}
+	if from.Service == "master" {
+		s.master = &masterReader{reader: r, file: pipe, done: make(chan struct{})}
+		go func(m *masterReader) {
+			defer close(m.done)
+			m.run()
+		}(s.master)
+		return
+	}
 	s.readers.Go(func() {
 		defer pipe.Close()
-		read(pipe, from, s.Writer)
+		r.run()
 	})
+}
+
+// finish reads every pipe to its end. The master waits for this process, so its
+// own pipe is read as far as it is filled.
+func (s *Service) finish() {
+	s.readers.Wait()
+	if m := s.master; m != nil {
+		m.file.SetReadDeadline(time.Unix(1, 0))
+		<-m.done
+		raw, err := m.file.SyscallConn()
+		if err == nil {
+			raw.Control(func(fd uintptr) { m.rest(int(fd)) })
+		}
+		m.file.Close()
+	}
 }

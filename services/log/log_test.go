@@ -114,3 +114,22 @@ func TestNothingIsLostWhenAChildIsKilledInMidLine(t *testing.T) {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
+
+// The master waits for the log service to end, so the service must not wait for
+// the master's pipe; but what is in it is written.
+func TestTheMastersOwnPipeHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := &File{Stream: &out}
+	master, ended := start(t, NewWriter(f, f, f))
+	pipe := source(t, master, Source{PID: 1, Service: "master"})
+	defer pipe.Close()
+	pipe.Write(logline.Append(nil, logline.Warn, "", "", "stopping"))
+	master.Send((&handoff.Message{Kind: handoff.KindDrain}).Append(nil), -1)
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if want := "master: Warning: stopping\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}

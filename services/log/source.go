@@ -2,9 +2,13 @@ package log
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"culver/internal/maillog/logline"
 )
@@ -19,33 +23,66 @@ const (
 	floodRepeat = time.Minute
 )
 
-// read writes all lines of one child until the pipe's last writer is gone.
-func read(pipe io.Reader, from Source, w *Writer) {
-	s := splitter{}
-	f := flood{}
-	buf := make([]byte, turnBytes)
-	var lines []Line
+// reader reads one child's pipe.
+type reader struct {
+	pipe io.Reader
+	from Source
+	out  *Writer
+
+	split splitter
+	flood flood
+	buf   [turnBytes]byte
+	lines []Line
+}
+
+// run writes all lines until the pipe's last writer is gone, or until its
+// deadline, after which rest has the remainder.
+func (r *reader) run() {
 	for {
-		n, err := pipe.Read(buf)
-		lines = s.split(lines[:0], buf[:n])
-		if err != nil {
-			// A child that died in the middle of a line still said that much.
-			lines = s.rest(lines)
-		}
+		n, err := r.pipe.Read(r.buf[:])
 		// The next read waits for this one's turn: meanwhile the child's own pipe
 		// fills and blocks the child, and nobody else.
-		w.Write(from, lines)
-		if f.warns(n == len(buf), w.now()) {
-			w.Write(from, []Line{{Level: logline.Warn, Text: fmt.Sprintf(
-				"service(%s) process %d is sending input faster than we can write", from.Service, from.PID)}})
+		r.write(r.buf[:n])
+		if r.flood.warns(n == len(r.buf), r.out.now()) {
+			r.out.Write(r.from, []Line{{Level: logline.Warn, Text: fmt.Sprintf(
+				"service(%s) process %d is sending input faster than we can write", r.from.Service, r.from.PID)}})
 		}
-		if err != nil {
-			if err != io.EOF {
-				w.Own(logline.Error, fmt.Sprintf("pipe of %s: %v", from.Service, err))
-			}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return
+		case err != io.EOF:
+			r.out.Own(logline.Error, fmt.Sprintf("pipe of %s: %v", r.from.Service, err))
 		}
+		r.end()
+		return
 	}
+}
+
+func (r *reader) write(data []byte) {
+	r.lines = r.split.split(r.lines[:0], data)
+	r.out.Write(r.from, r.lines)
+}
+
+// end writes the half line of a child that died in the middle of it.
+func (r *reader) end() {
+	r.out.Write(r.from, r.split.rest(nil))
+}
+
+// rest writes what is in the pipe now and waits for no more.
+func (r *reader) rest(fd int) {
+	for {
+		n, err := unix.Read(fd, r.buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if n <= 0 {
+			break
+		}
+		r.write(r.buf[:n])
+	}
+	r.end()
 }
 
 // flood decides when a child has earned the warning.

@@ -48,7 +48,7 @@ func TestAFloodDoesNotStallOthers(t *testing.T) {
 		w := NewWriter(out, out, out)
 		stop := make(chan struct{})
 		for _, name := range []string{"one", "two"} {
-			go read(endless{stop}, Source{PID: 1, Service: name}, w)
+			go (&reader{pipe: endless{stop}, from: Source{PID: 1, Service: name}, out: w}).run()
 		}
 		synctest.Wait() // one has the turn, the other waits
 		for range 50 {
@@ -56,7 +56,8 @@ func TestAFloodDoesNotStallOthers(t *testing.T) {
 			synctest.Wait()
 		}
 		before := len(out.turns)
-		go read(strings.NewReader(framed(logline.Info, "", "", "x")), Source{PID: 2, Service: "quiet"}, w)
+		quiet := strings.NewReader(framed(logline.Info, "", "", "x"))
+		go (&reader{pipe: quiet, from: Source{PID: 2, Service: "quiet"}, out: w}).run()
 		synctest.Wait() // quiet waits behind the one that waited before
 		for range 3 {
 			out.gate <- struct{}{}
