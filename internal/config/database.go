@@ -83,10 +83,17 @@ func (b *builder) args(n *node, driver string) {
 		}
 	}
 	switch {
-	case driver == "static" && n.kind.Kind == "userdb":
-		put("fields", g.value, true)
 	case driver == "static":
-		put("default_fields", g.value, true)
+		var fields []string
+		for _, f := range strings.Fields(g.value) {
+			name, value, _ := strings.Cut(f, "=")
+			if row, known := n.kind.Row(name); known && row.Drivers == "static" {
+				put(name, value, false) // allow_all_users, password
+				continue
+			}
+			fields = append(fields, f)
+		}
+		put("fields", strings.Join(fields, " "), true)
 	default:
 		rest := g.value
 		for {

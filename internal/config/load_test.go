@@ -43,7 +43,7 @@ passdb "users" {
 }
 userdb "users" {
   driver = passwd-file
-  path   = "/etc/culver/%d/users"
+  path   = "/etc/culver/users2"
 }
 `
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -63,7 +63,7 @@ userdb "users" {
 	if u := lmtp.Unix[0]; u.Mode != 0o600 || u.Owner.UID != 110 || u.Owner.GID != 110 {
 		t.Errorf("got listener %+v", u)
 	}
-	if got, want := cfg.Userdbs[0].Values["path"], "/etc/culver/%d/users"; got != want {
+	if got, want := cfg.Userdbs[0].Values["path"], "/etc/culver/users2"; got != want {
 		t.Errorf("got path %q, want %q", got, want)
 	}
 	if got := cfg.Global.Int("lmtp_max_recipients"); got != 50 {

@@ -17,6 +17,7 @@ type Setting struct {
 	Drivers string // passdb and userdb: only with these drivers; "" is all
 	Must    bool   // there is no default
 	Secret  bool   // never printed
+	Own     bool   // a userdb field of this name overrides it for that user
 }
 
 // DefaultValue is the canonical form of the default. The table's test proves

@@ -64,18 +64,18 @@ func mailRows() []Setting {
 		{Name: "mail_open_timeout", Type: Time(time.Second, 270*time.Second), Default: "10s", Help: "How long opening a user's paths may take. A dead file server then costs this user only."},
 		{Name: "mail_access_groups", Type: Words("groups", nil), Help: "Supplementary groups of every worker."},
 		{Name: "system_groups", Type: Bool(), Default: "no", Help: "Whether a worker also gets the groups that the system's account has."},
-		{Name: "mail_fsync", Type: Word("always", "optimized", "never"), Default: "optimized", For: "lmtp-deliver", Help: "When to sync. In always and optimized both file and folder are on disk before a delivery is confirmed."},
-		{Name: "mail_save_crlf", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether files keep CRLF line ends."},
-		{Name: "mail_temp_scan_interval", Type: Anytime(), Default: "1w", For: "lmtp-deliver", Help: "How often old files in tmp/ are cleaned. 0 is never."},
+		{Name: "mail_fsync", Type: Word("always", "optimized", "never"), Default: "optimized", For: "lmtp-deliver", Own: true, Help: "When to sync. In always and optimized both file and folder are on disk before a delivery is confirmed."},
+		{Name: "mail_save_crlf", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether files keep CRLF line ends."},
+		{Name: "mail_temp_scan_interval", Type: Anytime(), Default: "1w", For: "lmtp-deliver", Own: true, Help: "How often old files in tmp/ are cleaned. 0 is never."},
 		{Name: "mail_max_size", Type: Size(0, true), Default: "100M", For: "lmtp", Help: "Largest message taken. 0 is no limit."},
 	}
 }
 
 func quotaRows() []Setting {
 	return []Setting{
-		{Name: "quota_rule", Type: List("quota rules", quotaRule), For: "lmtp-deliver", Help: `Limits, such as "*:storage=1G", "*:messages=1000", "Trash:storage=+100M", "Spam:ignore". A userdb field quota_rule overrides them.`},
-		{Name: "quota_grace", Type: grace(), Default: "10%", For: "lmtp-deliver", Help: "By how much the last message may exceed the limit: a share of it, or a size."},
-		{Name: "quota_full_tempfail", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether a full mailbox is answered by 452 (the MTA tries again) and not by 552."},
+		{Name: "quota_rule", Type: List("quota rules", quotaRule), For: "lmtp-deliver", Own: true, Help: `Limits, such as "*:storage=1G", "*:messages=1000", "Trash:storage=+100M", "Spam:ignore". A userdb field quota_rule overrides them.`},
+		{Name: "quota_grace", Type: grace(), Default: "10%", For: "lmtp-deliver", Own: true, Help: "By how much the last message may exceed the limit: a share of it, or a size."},
+		{Name: "quota_full_tempfail", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a full mailbox is answered by 452 (the MTA tries again) and not by 552."},
 		{Name: "quota_enforce", Type: Word("maildirsize", "none"), Default: "maildirsize", For: "lmtp-deliver", Help: "Whether the Maildir++ file maildirsize is kept and enforced."},
 	}
 }
@@ -85,7 +85,7 @@ func lmtpRows() []Setting {
 		{Name: "hostname", Type: String(), For: "lmtp lmtp-deliver", Help: "Our name in greetings and Received headers. Empty: the host's full name."},
 		{Name: "login_greeting", Type: String(), Default: "Culver ready.", For: "lmtp lmtp-deliver", Help: "Text of the greeting."},
 		{Name: "recipient_delimiter", Type: String(), Default: "+", For: "lmtp lmtp-deliver", Help: "Characters that separate a user name from a detail, as in user+detail@domain. Empty: none."},
-		{Name: "lmtp_save_to_detail_mailbox", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Help: "Whether mail to user+Folder goes into Folder."},
+		{Name: "lmtp_save_to_detail_mailbox", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Own: true, Help: "Whether mail to user+Folder goes into Folder."},
 		{Name: "lmtp_hdr_delivery_address", Type: Word("final", "original", "none"), Default: "final", For: "lmtp lmtp-deliver", Help: "The address that Delivered-To shows."},
 		{Name: "lmtp_add_received_header", Type: Bool(), Default: "yes", For: "lmtp lmtp-deliver", Help: "Whether a Received header is added."},
 		{Name: "lmtp_rcpt_check_quota", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Help: "Whether quota is looked at already at RCPT TO, by a worker of its own. Otherwise at the save."},
@@ -99,10 +99,10 @@ func lmtpRows() []Setting {
 		// again; below 280 s we are always the ones who decide.
 		{Name: "lmtp_delivery_timeout", Type: Time(time.Second, 279*time.Second), Default: "270s", For: "lmtp lmtp-deliver", Help: "How long a delivery may take in all. Below 280s: MTAs wait 300s and would send the message twice."},
 		{Name: "lmtp_client_workarounds", Type: SomeOf("whitespace-before-path", "mailbox-for-path"), For: "lmtp", Help: "Faults of clients to bear with."},
-		{Name: "lda_mailbox_autocreate", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether a missing folder is created by a delivery into it."},
-		{Name: "lda_mailbox_autosubscribe", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether a folder so created is subscribed to."},
+		{Name: "lda_mailbox_autocreate", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a missing folder is created by a delivery into it."},
+		{Name: "lda_mailbox_autosubscribe", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a folder so created is subscribed to."},
 		{Name: "lda_original_recipient_header", Type: String(), For: "lmtp-deliver", Help: "Header that holds the original recipient, where the client does not tell it."},
-		{Name: "deliver_log_format", Type: Template(deliverVariables), Default: "msgid=%m: %$", For: "lmtp-deliver", Help: "Log line of a delivery. %$ is what was done, %m the Message-ID, %s the subject, %f the sender, %p and %w the size on disk and on the wire."},
+		{Name: "deliver_log_format", Type: Template(deliverVariables), Default: "msgid=%m: %$", For: "lmtp-deliver", Own: true, Help: "Log line of a delivery. %$ is what was done, %m the Message-ID, %s the subject, %f the sender, %p and %w the size on disk and on the wire."},
 		{Name: "spool_dir", Type: Path(), For: "lmtp", Help: "Folder for messages on their way that are too large for memory, 0700 and the front's own. Empty: spool in base_dir."},
 		{Name: "spool_memory", Type: Size(0, true), Default: "128K", For: "lmtp", Help: "A message up to this size is kept in memory."},
 		{Name: "spool_limit", Type: Size(1<<20, true), Default: "512M", For: "lmtp", Help: "All messages on their way together. Beyond it the answer is 452 4.3.1. 0 is no limit."},

@@ -54,21 +54,22 @@ func fileRows() []Setting {
 // databaseRows are the settings of passdb and userdb. Drivers add rows that
 // name them; a new driver is a word here and its rows.
 func databaseRows(kind string) []Setting {
+	fields := Setting{Name: "fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Drivers: "static", Help: `Fields of every user, such as "uid=1000", "gid=1000", "home=/srv/mail/%d/%n".`}
 	rows := []Setting{
 		{Name: "driver", Type: Word("passwd-file", "static"), Must: true, For: "auth", Help: "The kind of source."},
-		{Name: "path", Type: Path(), For: "auth", Drivers: "passwd-file", Help: "The passwd-file. May hold variables."},
+		{Name: "path", Type: PlainPath(), For: "auth", Drivers: "passwd-file", Help: "The passwd-file."},
 		{Name: "username_format", Type: Template(userVariables), Default: "%u", For: "auth", Drivers: "passwd-file", Help: "How the user's name is written in the file."},
 		{Name: "default_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold unless the source gives them."},
 		{Name: "override_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold whatever the source gives."},
 		{Name: "args", Type: String(), Help: `Dovecot's older form of the above: "username_format=%n /etc/users", or "uid=1000 gid=1000" for static.`},
 	}
 	if kind == "passdb" {
-		return append(rows,
+		fields.Help = `Fields of every user, such as "proxy=yes", "host=10.0.0.5".`
+		return append(rows, fields,
 			Setting{Name: "scheme", Type: String(), Default: "CRYPT", For: "auth", Drivers: "passwd-file", Help: "Scheme of passwords that name none."},
-			Setting{Name: "password", Type: String(), For: "auth", Drivers: "static", Secret: true, Help: "The password of everybody."})
+			Setting{Name: "password", Type: String(), For: "auth", Drivers: "static", Secret: true, Help: "The password of everybody, for clients that log in. Never shown."})
 	}
-	return append(rows,
-		Setting{Name: "fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Drivers: "static", Help: `Fields of every user, such as "uid=1000", "gid=1000", "home=/srv/mail/%d/%n".`},
+	return append(rows, fields,
 		Setting{Name: "allow_all_users", Type: Bool(), Default: "no", For: "auth", Drivers: "static", Help: "Whether every name is a user. Otherwise only names that a passdb knows."})
 }
 

@@ -211,6 +211,19 @@ func Path() Type {
 	})
 }
 
+// PlainPath is a Path that holds no variables, although Dovecot's may.
+func PlainPath() Type {
+	t := Path()
+	inner := t.canon
+	t.canon = func(v Value) (string, error) {
+		if strings.Contains(v.Text, "%") {
+			return "", Fault{"variables in this path are not in this version", "name one file"}
+		}
+		return inner(v)
+	}
+	return t
+}
+
 // BasePath is a path that may be relative to base_dir.
 func BasePath() Type {
 	return single("path, from base_dir unless absolute", Quote, func(s string) (string, error) {
