@@ -8,6 +8,7 @@
 package listen
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -33,39 +34,48 @@ type Listener struct {
 // backlog of a UNIX socket is an error for the client at once.
 const DefaultBacklog = 4096
 
-// UnixKey and InetKeys give the keys of what a block will open.
-func UnixKey(l settings.UnixListener) string { return "unix " + l.Path }
-
-// FIFOKey is UnixKey for a fifo_listener.
-func FIFOKey(l settings.UnixListener) string { return "fifo " + l.Path }
-
-// InetKeys gives one key for each address.
-func InetKeys(l settings.InetListener) (keys []string) {
-	for _, a := range l.Addresses {
-		keys = append(keys, inetKey(a, l))
+// Key names what a listener is: two settings with one key are the same socket,
+// with perhaps another owner or mode.
+func Key(l settings.Listener) string {
+	if l.Kind == "inet" {
+		return fmt.Sprintf("inet %s reuse_port=%t", net.JoinHostPort(l.Address, strconv.Itoa(l.Port)), l.Reuse)
 	}
-	return keys
+	return l.Kind + " " + l.Path
 }
 
-func inetKey(address string, l settings.InetListener) string {
-	return fmt.Sprintf("inet %s reuse_port=%t", net.JoinHostPort(address, strconv.Itoa(l.Port)), l.ReusePort)
+// Open opens a listener.
+func Open(l settings.Listener) (*Listener, error) {
+	out := &Listener{Name: l.Name, Kind: l.Kind, Key: Key(l), FD: -1, path: l.Path}
+	var err error
+	switch l.Kind {
+	case "unix":
+		err = out.unix(l)
+	case "fifo":
+		err = out.fifo(l)
+	default:
+		err = out.inet(l)
+	}
+	if err != nil {
+		if out.FD >= 0 {
+			unix.Close(out.FD)
+		}
+		return nil, fmt.Errorf("%s_listener %s: %w", l.Kind, cmp.Or(l.Path, l.Name), err)
+	}
+	return out, nil
 }
 
-// Inet opens one address of an inet_listener.
-func Inet(address string, l settings.InetListener) (*Listener, error) {
-	domain, sa, err := sockaddr(address, l.Port)
+func (l *Listener) inet(s settings.Listener) error {
+	domain, sa, err := sockaddr(s.Address, s.Port)
 	if err != nil {
-		return nil, fmt.Errorf("inet_listener %s: %w", l.Name, err)
+		return err
 	}
-	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("inet_listener %s: socket: %w", l.Name, err)
+	if l.FD, err = unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		return fmt.Errorf("socket: %w", err)
 	}
-	if err := bindInet(fd, domain, sa, l); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("inet_listener %s: %s port %d: %w", l.Name, address, l.Port, err)
+	if err := bindInet(l.FD, domain, sa, s); err != nil {
+		return fmt.Errorf("%s port %d: %w", s.Address, s.Port, err)
 	}
-	return &Listener{Name: l.Name, Kind: "inet", Key: inetKey(address, l), FD: fd}, nil
+	return nil
 }
 
 func sockaddr(address string, port int) (domain int, sa unix.Sockaddr, err error) {
@@ -85,7 +95,7 @@ func sockaddr(address string, port int) (domain int, sa unix.Sockaddr, err error
 	return unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: [16]byte(ip.To16())}, nil
 }
 
-func bindInet(fd, domain int, sa unix.Sockaddr, l settings.InetListener) error {
+func bindInet(fd, domain int, sa unix.Sockaddr, l settings.Listener) error {
 	options := []struct {
 		on         bool
 		level, opt int
@@ -93,7 +103,7 @@ func bindInet(fd, domain int, sa unix.Sockaddr, l settings.InetListener) error {
 		{true, unix.SOL_SOCKET, unix.SO_REUSEADDR},
 		{true, unix.SOL_SOCKET, unix.SO_KEEPALIVE},
 		{domain == unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}, // "*" and "::" are two sockets
-		{l.ReusePort, unix.SOL_SOCKET, unix.SO_REUSEPORT},
+		{l.Reuse, unix.SOL_SOCKET, unix.SO_REUSEPORT},
 	}
 	for _, o := range options {
 		if o.on {

@@ -16,8 +16,8 @@ import (
 // nobody leaves owner and group as they are.
 var nobody = settings.Account{UID: -1, GID: -1}
 
-func block(path string, mode uint32) settings.UnixListener {
-	return settings.UnixListener{Path: path, Mode: mode, Owner: nobody}
+func block(kind, path string, mode uint32) settings.Listener {
+	return settings.Listener{Kind: kind, Name: filepath.Base(path), Path: path, Mode: mode, Owner: nobody}
 }
 
 func mode(t *testing.T, path string) os.FileMode {
@@ -32,7 +32,7 @@ func mode(t *testing.T, path string) os.FileMode {
 func TestUnixSocketHasItsModeAndAnswers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lmtp")
-	l, err := Unix(block(path, 0640))
+	l, err := Open(block("unix", path, 0640))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,15 +54,15 @@ func TestUnixSocketHasItsModeAndAnswers(t *testing.T) {
 func TestUnixReplacesAStaleSocketOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lmtp")
-	first, err := Unix(block(path, 0600))
+	first, err := Open(block("unix", path, 0600))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Unix(block(path, 0600)); !errors.Is(err, ErrInUse) {
+	if _, err := Open(block("unix", path, 0600)); !errors.Is(err, ErrInUse) {
 		t.Errorf("while the first lives: got %v, want %v", err, ErrInUse)
 	}
 	first.Close()
-	second, err := Unix(block(path, 0600))
+	second, err := Open(block("unix", path, 0600))
 	if err != nil {
 		t.Fatalf("stale socket: %v", err)
 	}
@@ -81,7 +81,7 @@ func TestUnixTouchesNothingThatIsNotASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{victim, link} {
-		if l, err := Unix(block(path, 0666)); err == nil {
+		if l, err := Open(block("unix", path, 0666)); err == nil {
 			l.Close()
 			t.Errorf("%s: got a socket, want an error", path)
 		}
@@ -94,7 +94,7 @@ func TestUnixTouchesNothingThatIsNotASocket(t *testing.T) {
 func TestPresentSeesThatTheNameIsGone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lmtp")
-	l, err := Unix(block(path, 0600))
+	l, err := Open(block("unix", path, 0600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestPresentSeesThatTheNameIsGone(t *testing.T) {
 func TestFIFONeverEnds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "notify")
-	l, err := FIFO(block(path, 0620))
+	l, err := Open(block("fifo", path, 0620))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,9 +127,8 @@ func TestFIFONeverEnds(t *testing.T) {
 
 func TestInetListensOnEachAddress(t *testing.T) {
 	t.Parallel()
-	block := settings.InetListener{Name: "lmtp", Addresses: []string{"127.0.0.1", "*"}}
-	for _, a := range block.Addresses {
-		l, err := Inet(a, block)
+	for _, a := range []string{"127.0.0.1", "*"} {
+		l, err := Open(settings.Listener{Kind: "inet", Name: "lmtp", Address: a})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +139,7 @@ func TestInetListensOnEachAddress(t *testing.T) {
 		c.Close()
 		l.Close()
 	}
-	if _, err := Inet("mail.example.org", block); err == nil {
+	if _, err := Open(settings.Listener{Kind: "inet", Name: "lmtp", Address: "mail.example.org"}); err == nil {
 		t.Error("a host name: got a listener, want an error")
 	}
 }
@@ -149,9 +148,9 @@ func TestRootUnixSocketHasItsOwner(t *testing.T) {
 	t.Parallel()
 	mailtest.NeedRoot(t)
 	path := filepath.Join(t.TempDir(), "lmtp")
-	s := block(path, 0660)
+	s := block("unix", path, 0660)
 	s.Owner = settings.Account{UID: 20001, GID: 20002}
-	l, err := Unix(s)
+	l, err := Open(s)
 	if err != nil {
 		t.Fatal(err)
 	}

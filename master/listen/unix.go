@@ -15,25 +15,16 @@ import (
 // ErrInUse says that somebody answers on the socket already.
 var ErrInUse = errors.New("a server already listens here")
 
-// Unix opens a unix_listener. The directory belongs to somebody who may rename
+// unix opens a unix_listener. The directory belongs to somebody who may rename
 // and replace things in it while we look, so it is held open and everything is
 // done through the descriptor: only a socket is ever unlinked, and owner and
 // mode are set on the very socket that we bound. It is born with no permission
 // for anybody and gets its mode last.
-func Unix(l settings.UnixListener) (*Listener, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+func (l *Listener) unix(s settings.Listener) (err error) {
+	l.FD, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("unix_listener %s: socket: %w", l.Path, err)
+		return fmt.Errorf("socket: %w", err)
 	}
-	out := &Listener{Name: filepath.Base(l.Path), Kind: "unix", Key: UnixKey(l), FD: fd, path: l.Path}
-	if err := out.bind(l); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("unix_listener %s: %w", l.Path, err)
-	}
-	return out, nil
-}
-
-func (l *Listener) bind(s settings.UnixListener) error {
 	dir, err := holdDir(s.Path)
 	if err != nil {
 		return err
@@ -99,7 +90,7 @@ func removeStale(dir int, name, at string) error {
 
 // own gives the new file its owner and, last, its mode. It acts on what it holds
 // open and not on the name, which may be another file by now.
-func (l *Listener) own(dir int, s settings.UnixListener, kind uint32) error {
+func (l *Listener) own(dir int, s settings.Listener, kind uint32) error {
 	fd, err := unix.Openat(dir, l.Name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -125,7 +116,7 @@ func (l *Listener) own(dir int, s settings.UnixListener, kind uint32) error {
 
 // Adjust gives a listener that stays open across a reload another owner or
 // mode.
-func (l *Listener) Adjust(s settings.UnixListener) error {
+func (l *Listener) Adjust(s settings.Listener) error {
 	dir, err := holdDir(l.path)
 	if err != nil {
 		return err
@@ -176,20 +167,9 @@ func (l *Listener) Remove() {
 	}
 }
 
-// FIFO opens a fifo_listener, for reading and writing so that it never comes to
+// fifo opens a fifo_listener, for reading and writing so that it never comes to
 // an end.
-func FIFO(s settings.UnixListener) (*Listener, error) {
-	l := &Listener{Name: filepath.Base(s.Path), Kind: "fifo", Key: FIFOKey(s), FD: -1, path: s.Path}
-	if err := l.mkfifo(s); err != nil {
-		if l.FD >= 0 {
-			unix.Close(l.FD)
-		}
-		return nil, fmt.Errorf("fifo_listener %s: %w", s.Path, err)
-	}
-	return l, nil
-}
-
-func (l *Listener) mkfifo(s settings.UnixListener) error {
+func (l *Listener) fifo(s settings.Listener) error {
 	dir, err := holdDir(s.Path)
 	if err != nil {
 		return err

@@ -1,5 +1,4 @@
-// Package users turns names and auth's answers into the numbers that a process
-// may be born with.
+// Package users says which identities a per-user process may be born with.
 //
 // Runs as:   ROOT.
 // Trusts:    /etc/passwd and /etc/group, the only sources a static program reads; settings.
@@ -10,10 +9,9 @@ package users
 import (
 	"errors"
 	"fmt"
-	"os"
+	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // ErrRefused says that an identity is outside what the settings allow.
@@ -73,96 +71,27 @@ func (b Bounds) checkGroup(gid int) error {
 	return nil
 }
 
-// Files is one reading of the account files.
-type Files struct {
-	uids   map[string]account
-	gids   map[string]int
-	groups map[string][]int // supplementary groups by member's name
-}
-
-type account struct{ uid, gid int }
-
-// Read reads the account files. Lines it cannot read are nobody's.
-func Read(passwd, group string) (*Files, error) {
-	f := &Files{map[string]account{}, map[string]int{}, map[string][]int{}}
-	err := lines(passwd, 7, func(c []string) {
-		uid, err1 := strconv.Atoi(c[2])
-		gid, err2 := strconv.Atoi(c[3])
-		if _, twice := f.uids[c[0]]; !twice && err1 == nil && err2 == nil {
-			f.uids[c[0]] = account{uid, gid}
-		}
-	})
+// GroupsOf gives the supplementary groups of the system's account of that
+// name, sorted, without gid 0 and the account's own group; none when there is no
+// such account.
+func GroupsOf(name string) ([]int, error) {
+	u, err := user.Lookup(name)
 	if err != nil {
+		if errors.As(err, new(user.UnknownUserError)) {
+			return nil, nil
+		}
 		return nil, err
 	}
-	return f, lines(group, 4, func(c []string) {
-		gid, err := strconv.Atoi(c[2])
-		if _, twice := f.gids[c[0]]; twice || err != nil {
-			return
-		}
-		f.gids[c[0]] = gid
-		for _, member := range strings.Split(c[3], ",") {
-			if member != "" {
-				f.groups[member] = append(f.groups[member], gid)
-			}
-		}
-	})
-}
-
-func lines(path string, columns int, each func([]string)) error {
-	text, err := os.ReadFile(path)
+	ids, err := u.GroupIds()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("groups of %s: %w", name, err)
 	}
-	for line := range strings.Lines(string(text)) {
-		if c := strings.Split(strings.TrimRight(line, "\n"), ":"); len(c) == columns {
-			each(c)
+	var groups []int
+	for _, id := range ids {
+		if gid, err := strconv.Atoi(id); err == nil && gid != 0 && id != u.Gid {
+			groups = append(groups, gid)
 		}
 	}
-	return nil
-}
-
-// User gives the ids of an account, by name or number. A number needs no
-// account; its gid is -1 when there is none.
-func (f *Files) User(name string) (uid, gid int, err error) {
-	if a, ok := f.uids[name]; ok {
-		return a.uid, a.gid, nil
-	}
-	n, err := number(name)
-	if err != nil {
-		return -1, -1, fmt.Errorf("no user %q", name)
-	}
-	for _, a := range f.uids {
-		if a.uid == n {
-			return n, a.gid, nil
-		}
-	}
-	return n, -1, nil
-}
-
-// Group gives the gid of a group, by name or number.
-func (f *Files) Group(name string) (int, error) {
-	if gid, ok := f.gids[name]; ok {
-		return gid, nil
-	}
-	n, err := number(name)
-	if err != nil {
-		return -1, fmt.Errorf("no group %q", name)
-	}
-	return n, nil
-}
-
-func number(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n == 1<<32-1 { // the highest means "leave as it is" to the kernel
-		return -1, errors.New("not an id")
-	}
-	return int(n), nil
-}
-
-// GroupsOf gives the supplementary groups of an account, sorted.
-func (f *Files) GroupsOf(name string) []int {
-	g := slices.Clone(f.groups[name])
-	slices.Sort(g)
-	return slices.Compact(g)
+	slices.Sort(groups)
+	return slices.Compact(groups), nil
 }
