@@ -1,5 +1,10 @@
 // Command auth is the auth service. The master starts it; see package
 // culver/services/auth.
+//
+// Runs as:   the auth service user.
+// Trusts:    the master.
+// Distrusts: as package culver/services/auth.
+// Speaks:    as package culver/services/auth.
 package main
 
 import (

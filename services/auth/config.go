@@ -76,19 +76,20 @@ func blocks(set finished.Bag, kind string) (all []block) {
 	return all
 }
 
-// list gives a setting that is a list of key=value, either as one (joined by
-// TABs) or in Dovecot's form, one text with spaces between.
+// list gives a setting that is a list of key=value.
 func (d block) list(key string) []string {
-	v := d.set[key]
-	if strings.Contains(v, "\t") {
-		return strings.Split(v, "\t")
+	if d.set[key] == "" {
+		return nil
 	}
-	return strings.Fields(v)
+	return strings.Split(d.set[key], "\t")
 }
 
-// arg takes name=value out of args, for Dovecot 2.3's way to write a block.
+// args gives the words of Dovecot 2.3's way to write a block.
+func (d block) args() []string { return strings.Fields(d.set["args"]) }
+
+// arg gives a setting, from args if it is there.
 func (d block) arg(name string) string {
-	for _, a := range d.list("args") {
+	for _, a := range d.args() {
 		if v, ok := strings.CutPrefix(a, name+"="); ok {
 			return v
 		}
@@ -113,7 +114,7 @@ func (b *builder) userdb(d block, passwords passdb.Chain) (userdb.DB, error) {
 		return &userdb.PasswdFile{File: file, Key: key, Defaults: defaults, Overrides: overrides, IDs: b.ids}, err
 	case "static":
 		var texts []string
-		for _, t := range append(d.list("fields"), d.list("args")...) {
+		for _, t := range append(d.list("fields"), d.args()...) {
 			if !strings.HasPrefix(t, "allow_all_users=") {
 				texts = append(texts, t)
 			}
@@ -144,7 +145,7 @@ func (b *builder) passdb(d block) (passdb.DB, error) {
 		return &passdb.PasswdFile{File: file, Key: key, Defaults: defaults, Overrides: overrides}, err
 	case "static":
 		var texts []string
-		for _, t := range append(d.list("fields"), d.list("args")...) {
+		for _, t := range append(d.list("fields"), d.args()...) {
 			if !strings.HasPrefix(t, "password=") {
 				texts = append(texts, t)
 			}
@@ -169,7 +170,7 @@ func (d block) fields() (defaults, overrides field.Templates, err error) {
 func (b *builder) file(d block) (*passwdfile.File, vars.Template, error) {
 	path := d.set["path"]
 	if path == "" {
-		if a := d.list("args"); len(a) > 0 {
+		if a := d.args(); len(a) > 0 {
 			path = a[len(a)-1]
 		}
 	}

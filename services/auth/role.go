@@ -39,3 +39,6 @@ func roleOf(name, typ string) (Role, error) {
 	}
 	return r, nil
 }
+
+// MasterRole is the role of a listener for all commands.
+func MasterRole() Role { return roles["master"] }
