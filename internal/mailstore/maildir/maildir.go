@@ -1,0 +1,161 @@
+// Package maildir saves mail into a user's Maildir, beside whatever IMAP server
+// has it open: names, folders, quota, durability.
+//
+// Runs as:   the mail's owner, in a box.
+// Trusts:    its Config.
+// Distrusts: the directories: their owner may put a symlink, a FIFO, a hard link
+//
+//	or a million files anywhere at any time. Directories are opened
+//	first, without following links, and all else is done relative to
+//	them, by names that this package made or checked.
+//
+// Speaks:    Maildir and Maildir++ as Dovecot and Courier read them
+//
+//	(spec/maildir.md). Inside the box only the descriptor forms of chmod,
+//	chown and utimes work, so no other is used.
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The classes of error that a caller may treat apart. Every other error is one
+// that a later try may not meet.
+var (
+	// ErrQuota: the user's quota, or the file system's, has no room.
+	ErrQuota = errors.New("Quota exceeded (mailbox for user is full)")
+	// ErrNoFolder: the folder does not exist.
+	ErrNoFolder = errors.New("Mailbox doesn't exist")
+	// ErrName: no folder can have this name.
+	ErrName = errors.New("Invalid mailbox name")
+	// ErrDenied: the folder is there but is not ours to use: no permission, or
+	// not a directory.
+	ErrDenied = errors.New("Permission denied")
+)
+
+// Config is one user's mail store.
+type Config struct {
+	Root          string // absolute
+	Inbox         string // "" is Root
+	Control       string // "" is Root
+	FS            bool   // LAYOUT=fs instead of Maildir++
+	UTF8          bool   // folder names are UTF-8 on disk, not modified UTF-7
+	Subscriptions string // file name in Control; "" is "subscriptions"
+
+	Prefix    string // of the namespace that has the INBOX, for example "INBOX."
+	Separator string // of that namespace; "" is the layout's own
+	Auto      []AutoFolder
+
+	Host     string        // last part of file names
+	NoSync   bool          // mail_fsync = never
+	CRLF     bool          // mail_save_crlf
+	TempScan time.Duration // mail_temp_scan_interval; 0 is never
+	Quota    *Quota        // nil: maildirsize is neither read nor written
+
+	Now  func() time.Time // nil is time.Now
+	Warn func(text string)
+}
+
+// AutoFolder is a folder that shall exist as soon as the INBOX does.
+type AutoFolder struct {
+	Name      string // with the namespace's separator, without its prefix
+	Subscribe bool
+}
+
+// Store is one user's mail. It is not for use by several goroutines.
+type Store struct {
+	c    Config
+	last int64  // the time in the last file name, in microseconds
+	seq  uint64 // the Q of the next file name
+	root int    // descriptor of Root, -1 until it is needed
+}
+
+// New makes a Store; it opens nothing yet.
+func New(c Config) *Store {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Warn == nil {
+		c.Warn = func(string) {}
+	}
+	if c.Inbox == "" {
+		c.Inbox = c.Root
+	}
+	if c.Control == "" {
+		c.Control = c.Root
+	}
+	if c.Subscriptions == "" {
+		c.Subscriptions = "subscriptions"
+	}
+	if c.Separator == "" {
+		if c.Separator = "."; c.FS {
+			c.Separator = "/"
+		}
+	}
+	c.Host = cleanHost(c.Host)
+	return &Store{c: c, root: -1}
+}
+
+// Close gives the Store's descriptors back; its Folders are closed before.
+func (s *Store) Close() {
+	if s.root >= 0 {
+		unix.Close(s.root)
+		s.root = -1
+	}
+}
+
+// rootDir opens the root once.
+func (s *Store) rootDir() (int, error) {
+	if s.root >= 0 {
+		return s.root, nil
+	}
+	fd, err := s.topDir(s.c.Root)
+	if err == nil {
+		s.root = fd
+	}
+	return fd, err
+}
+
+// topDir opens an absolute directory of the settings, and makes its last
+// component when it is missing. Links above the last component are the
+// administrator's; the box holds whatever the user did below the home.
+func (s *Store) topDir(path string) (int, error) {
+	fd, err := openDir(unix.AT_FDCWD, path)
+	if err != unix.ENOENT {
+		return fd, classed("open", path, err)
+	}
+	parent, name := splitLast(path)
+	above, err := openDir(unix.AT_FDCWD, parent)
+	if err != nil {
+		return -1, classed("open", parent, err)
+	}
+	defer unix.Close(above)
+	return s.makeDir(above, name, perm{dir: 0o700, gid: -1})
+}
+
+func splitLast(path string) (parent, name string) {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '/' {
+			return path[:i], path[i+1:]
+		}
+	}
+	return "/", path[1:]
+}
+
+// classed names what failed, and gives it the class that the file system's
+// answer stands for. nil stays nil.
+func classed(op, name string, err error) error {
+	switch err {
+	case nil:
+		return nil
+	case unix.EDQUOT:
+		return fmt.Errorf("%w: %s %s: %w", ErrQuota, op, name, err)
+	case unix.EACCES, unix.EPERM, unix.ELOOP, unix.ENOTDIR, unix.EROFS:
+		return fmt.Errorf("%w: %s %s: %w", ErrDenied, op, name, err)
+	}
+	return fmt.Errorf("%s %s: %w", op, name, err)
+}

@@ -1,0 +1,74 @@
+package maildir
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBase keeps a base name below 200 bytes, so that flags and keywords have
+// room in the 255 of a file name (spec/maildir.md 3). The rest of the name
+// needs at most 20+2+6+1+10+1+20+1 and twice 3+19 bytes.
+const maxHost = 90
+
+// cleanHost makes a host name fit for file names: no slash, no colon (where
+// the flags begin), no comma (where the sizes do), no control byte.
+func cleanHost(host string) string {
+	var b strings.Builder
+	for i := 0; i < len(host) && b.Len() < maxHost-4; i++ {
+		switch c := host[i]; {
+		case c == '/':
+			b.WriteString(`\057`)
+		case c == ':':
+			b.WriteString(`\072`)
+		case c == ',':
+			b.WriteString(`\054`)
+		case c <= ' ' || c == 0x7f:
+			b.WriteByte('_')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if b.Len() == 0 {
+		return "localhost"
+	}
+	return b.String()
+}
+
+// uniqueName gives a name that nobody used and nobody will: time, process,
+// counter, host. It begins with the time, because readers number messages they
+// find together in that order.
+func (s *Store) uniqueName() string {
+	now := max(s.c.Now().UnixMicro(), s.last+1)
+	s.last = now
+	s.seq++
+	b := make([]byte, 0, 160)
+	b = strconv.AppendInt(b, now/1e6, 10)
+	b = append(b, ".M"...)
+	b = strconv.AppendInt(b, now%1e6, 10)
+	b = append(b, 'P')
+	b = strconv.AppendInt(b, int64(unix.Getpid()), 10)
+	b = append(b, 'Q')
+	b = strconv.AppendUint(b, s.seq, 10)
+	b = append(b, '.')
+	b = append(b, s.c.Host...)
+	return string(b)
+}
+
+// sizedName adds the sizes, which Dovecot believes without a look at the file.
+func sizedName(base string, size, virtual int64) string {
+	return base + ",S=" + strconv.FormatInt(size, 10) + ",W=" + strconv.FormatInt(virtual, 10)
+}
+
+// sizeInName finds the ,S= of a message's name.
+func sizeInName(name string) (int64, bool) {
+	base, _, _ := strings.Cut(name, ":")
+	_, s, ok := strings.Cut(base, ",S=")
+	if !ok {
+		return 0, false
+	}
+	s, _, _ = strings.Cut(s, ",")
+	n, err := strconv.ParseUint(s, 10, 62)
+	return int64(n), err == nil
+}
