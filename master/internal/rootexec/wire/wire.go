@@ -1,0 +1,330 @@
+// Package wire is what the master and its spawners say to each other.
+//
+// Runs as:   the master and its spawners, both root; pure.
+// Trusts:    the other end, which is our own code under root.
+// Distrusts: nobody, yet every message has one fixed form and named limits, so
+//
+//	that a fault of ours ends in an error and not in a strange child.
+//
+// Speaks:    design 2; one message a SOCK_SEQPACKET packet: one byte of Kind,
+//
+//	numbers as 64 bits little-endian, texts and lists with a length of 16 bits.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// The descriptors a spawner is started with; 4 and up are those of its children.
+const (
+	FDControl  = 3
+	FDSettings = 4
+	FDListen   = 5
+)
+
+// Limits of the messages. A message that breaks one is refused by both ends.
+const (
+	MaxMessage = 64 << 10 // bytes of one packet
+	MaxPath    = 4095     // bytes of a path, as PATH_MAX has it
+	MaxPaths   = 64       // paths of one message
+	MaxStrings = 64       // arguments, and variables of the environment
+	MaxString  = 4095     // bytes of one of them
+	MaxGroups  = 256      // supplementary groups of a child
+	MaxText    = 512      // bytes of an error's text
+)
+
+// Kind tells what a message is.
+type Kind byte
+
+const (
+	KindSetup Kind = iota + 1 // master: the first message, once
+	KindBirth                 // master: make a child; its control and log descriptors come along
+	KindGo                    // master: a birth that said Slow and Opened may fork now
+)
+
+const (
+	KindHello   Kind = iota + 16 // spawner: set up, or why not
+	KindSlow                     // spawner: this birth's paths take long; take me as free
+	KindOpened                   // spawner: that birth's paths are open now; waits for Go
+	KindForking                  // spawner: the fork comes now
+	KindStarted                  // spawner: the child's pid
+	KindFailed                   // spawner: no child
+	KindBack                     // spawner: an opening that had failed by its deadline has come back
+)
+
+// Filter names a list of allowed system calls.
+type Filter byte
+
+const (
+	FilterWorker Filter = iota // one user's mail, no socket
+	FilterDaemon               // sockets and watches as well
+)
+
+// Sandbox is the setting of that name.
+type Sandbox byte
+
+const (
+	SandboxRequired Sandbox = iota
+	SandboxBestEffort
+	SandboxOff
+)
+
+// Class says what a failure means to the one who asked.
+type Class byte
+
+const (
+	ClassNone    Class = iota
+	ClassTemp          // the system failed: try again later
+	ClassPath          // the user's paths are missing, forbidden or not what they should be
+	ClassMount         // the mount marker is missing
+	ClassTimeout       // the user's paths did not open in time
+	ClassConfig        // what no retry mends: the program is missing, the box cannot be had
+	ClassStopped       // the user stopped the child before it was born
+	ClassHeld          // the user did so a short while ago
+)
+
+// Setup is all that a spawner's children have in common.
+type Setup struct {
+	Path      string   // the program
+	Args      []string // all arguments, the program's name first
+	Env       []string
+	ReadOnly  []string // fixed paths of the box, opened as root; a missing one is left out
+	ReadWrite []string
+	Data      uint64 // RLIMIT_DATA, 0: none
+	Files     uint64 // RLIMIT_NOFILE, 0: as the master has it
+	Listeners int    // descriptors from FDListen on
+	Filter    Filter
+	Sandbox   Sandbox
+	Keep      bool // the identity stays: the master is not root
+}
+
+// Path is a directory that a box opens for its user.
+type Path struct {
+	Above string // absolute; symlinks only where root alone could have put them
+	Below string // relative to Above, no symlinks; may be ""
+	Make  bool   // make the last directory when it is missing
+}
+
+// Birth asks for one child.
+type Birth struct {
+	Serial   uint64
+	UID, GID int
+	Groups   []int
+	Identity string // the variable of the environment that names the identity
+	Marker   string // absolute path that must exist, or ""
+	Paths    []Path
+	Deadline int64 // nanoseconds for the opening
+}
+
+// Report is any message of a spawner.
+type Report struct {
+	Kind   Kind
+	Serial uint64
+	PID    int    // Started
+	ABI    int    // Hello: the kernel's Landlock, 0 without
+	Class  Class  // Failed; Hello that could not set up
+	Text   string // why, in words
+}
+
+// ErrMessage says that a packet is not a message of ours.
+var ErrMessage = errors.New("malformed spawner message")
+
+// Append adds the packet to out.
+func (s *Setup) Append(out []byte) []byte {
+	w := writer{append(out, byte(KindSetup))}
+	w.text(s.Path)
+	for _, l := range [][]string{s.Args, s.Env, s.ReadOnly, s.ReadWrite} {
+		w.num(uint64(len(l)))
+		for _, t := range l {
+			w.text(t)
+		}
+	}
+	w.num(s.Data)
+	w.num(s.Files)
+	w.num(uint64(s.Listeners))
+	w.out = append(w.out, byte(s.Filter), byte(s.Sandbox), flag(s.Keep))
+	return w.out
+}
+
+// ParseSetup reads what Append wrote.
+func ParseSetup(packet []byte) (s Setup, err error) {
+	r := reader{rest: packet}
+	r.want(KindSetup)
+	s.Path = r.text(MaxPath)
+	for _, l := range []*[]string{&s.Args, &s.Env, &s.ReadOnly, &s.ReadWrite} {
+		for n := r.count(MaxStrings); n > 0; n-- {
+			*l = append(*l, r.text(MaxString))
+		}
+	}
+	s.Data, s.Files, s.Listeners = r.num(), r.num(), r.count(MaxPaths)
+	s.Filter, s.Sandbox = Filter(r.byte()), Sandbox(r.byte())
+	s.Keep = r.byte() != 0
+	return s, r.end()
+}
+
+// Append adds the packet to out.
+func (b *Birth) Append(out []byte) []byte {
+	w := writer{append(out, byte(KindBirth))}
+	w.num(b.Serial)
+	w.num(uint64(b.UID))
+	w.num(uint64(b.GID))
+	w.num(uint64(b.Deadline))
+	w.num(uint64(len(b.Groups)))
+	for _, g := range b.Groups {
+		w.num(uint64(g))
+	}
+	w.text(b.Identity)
+	w.text(b.Marker)
+	w.num(uint64(len(b.Paths)))
+	for _, p := range b.Paths {
+		w.text(p.Above)
+		w.text(p.Below)
+		w.out = append(w.out, flag(p.Make))
+	}
+	return w.out
+}
+
+// ParseBirth reads what Append wrote.
+func ParseBirth(packet []byte) (b Birth, err error) {
+	r := reader{rest: packet}
+	r.want(KindBirth)
+	b.Serial, b.UID, b.GID, b.Deadline = r.num(), r.id(), r.id(), int64(r.num())
+	for n := r.count(MaxGroups); n > 0; n-- {
+		b.Groups = append(b.Groups, r.id())
+	}
+	b.Identity, b.Marker = r.text(MaxString), r.text(MaxPath)
+	for n := r.count(MaxPaths); n > 0; n-- {
+		b.Paths = append(b.Paths, Path{r.text(MaxPath), r.text(MaxPath), r.byte() != 0})
+	}
+	return b, r.end()
+}
+
+// Go is the packet that lets a birth that was slow fork.
+func Go(serial uint64) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{byte(KindGo)}, serial)
+}
+
+// ParseGo reads what Go wrote.
+func ParseGo(packet []byte) (serial uint64, err error) {
+	r := reader{rest: packet}
+	r.want(KindGo)
+	serial = r.num()
+	return serial, r.end()
+}
+
+// Append adds the packet to out.
+func (p *Report) Append(out []byte) []byte {
+	w := writer{append(out, byte(p.Kind))}
+	w.num(p.Serial)
+	w.num(uint64(p.PID))
+	w.num(uint64(p.ABI))
+	w.out = append(w.out, byte(p.Class))
+	w.text(p.Text[:min(len(p.Text), MaxText)])
+	return w.out
+}
+
+// ParseReport reads what Append wrote.
+func ParseReport(packet []byte) (p Report, err error) {
+	r := reader{rest: packet}
+	p.Kind = Kind(r.byte())
+	if p.Kind < KindHello || p.Kind > KindBack {
+		return p, ErrMessage
+	}
+	p.Serial, p.PID, p.ABI, p.Class = r.num(), int(r.num()), int(r.num()), Class(r.byte())
+	p.Text = r.text(MaxText)
+	return p, r.end()
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+type writer struct{ out []byte }
+
+func (w *writer) num(n uint64) { w.out = binary.LittleEndian.AppendUint64(w.out, n) }
+
+func (w *writer) text(s string) {
+	w.out = binary.LittleEndian.AppendUint16(w.out, uint16(len(s)))
+	w.out = append(w.out, s...)
+}
+
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n > len(r.rest) {
+		r.bad = true
+		return nil
+	}
+	p := r.rest[:n]
+	r.rest = r.rest[n:]
+	return p
+}
+
+func (r *reader) byte() byte {
+	if p := r.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (r *reader) want(k Kind) {
+	if Kind(r.byte()) != k {
+		r.bad = true
+	}
+}
+
+func (r *reader) num() uint64 {
+	if p := r.take(8); p != nil {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return 0
+}
+
+// id reads a uid or gid. The largest 32-bit number means "no change" to the
+// kernel, which would leave a child root.
+func (r *reader) id() int {
+	n := r.num()
+	if n >= 1<<32-1 {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) count(limit int) int {
+	n := r.num()
+	if n > uint64(limit) {
+		r.bad = true
+	}
+	if r.bad {
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) text(limit int) string {
+	p := r.take(2)
+	if p == nil {
+		return ""
+	}
+	n := int(binary.LittleEndian.Uint16(p))
+	if n > limit {
+		r.bad = true
+		return ""
+	}
+	return string(r.take(n))
+}
+
+func (r *reader) end() error {
+	if r.bad || len(r.rest) != 0 {
+		return ErrMessage
+	}
+	return nil
+}

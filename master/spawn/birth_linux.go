@@ -1,0 +1,242 @@
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culver/master/internal/rootexec/box"
+	"culver/master/internal/rootexec/wire"
+)
+
+// slowAfter is how long an opening may take before the master is told to give
+// this spawner other work. A disk that has to be read takes less, a network file
+// system that is gone takes for ever.
+const slowAfter = 10 * time.Millisecond
+
+// The states of a birth's opening; whoever moves it speaks to the master.
+const (
+	opening int32 = iota
+	slow          // the master was told Slow
+	late          // the master was told Failed: the deadline has passed
+	open          // the paths are open
+)
+
+// birth is one child in the making.
+type birth struct {
+	wire.Birth
+	s     *spawner
+	fds   []int // control, log
+	state atomic.Int32
+	timer *time.Timer
+	leave chan struct{} // Go came
+	paths []int         // the user's directories, O_PATH
+}
+
+// run is a birth from first to last, on a thread that ends with it: its eyes
+// and its box can never be taken off again.
+func (b *birth) run() {
+	runtime.LockOSThread() // never unlocked
+	defer closeAll(b.fds)
+	b.timer = time.AfterFunc(slowAfter, b.tick)
+	class, err := b.open()
+	defer func() { closeAll(b.paths) }()
+	b.timer.Stop()
+	if !b.state.CompareAndSwap(opening, open) {
+		if !b.state.CompareAndSwap(slow, open) {
+			report(&wire.Report{Kind: wire.KindBack, Serial: b.Serial})
+			return
+		}
+		if err == nil {
+			// The master may have given our slot away: a fork that another user
+			// holds up in it must not hold up this one.
+			b.await()
+		}
+	}
+	var pid int
+	if err == nil {
+		class = wire.ClassConfig
+		err = b.enclose()
+	}
+	if err == nil {
+		pid, class, err = b.s.fork(b)
+	}
+	if err != nil {
+		report(&wire.Report{Kind: wire.KindFailed, Serial: b.Serial, Class: class, Text: err.Error()})
+		return
+	}
+	report(&wire.Report{Kind: wire.KindStarted, Serial: b.Serial, PID: pid})
+}
+
+// tick is the timer's: first slow, then late.
+func (b *birth) tick() {
+	if b.state.CompareAndSwap(opening, slow) {
+		report(&wire.Report{Kind: wire.KindSlow, Serial: b.Serial})
+		b.timer.Reset(max(time.Duration(b.Deadline)-slowAfter, slowAfter))
+		return
+	}
+	if b.state.CompareAndSwap(slow, late) {
+		report(&wire.Report{Kind: wire.KindFailed, Serial: b.Serial, Class: wire.ClassTimeout,
+			Text: fmt.Sprintf("the directories did not open within %v", time.Duration(b.Deadline))})
+	}
+}
+
+// await says Opened and waits for the master's Go.
+func (b *birth) await() {
+	b.leave = make(chan struct{})
+	b.s.mu.Lock()
+	b.s.held[b.Serial] = b
+	b.s.mu.Unlock()
+	report(&wire.Report{Kind: wire.KindOpened, Serial: b.Serial})
+	<-b.leave
+}
+
+func (s *spawner) release(serial uint64) {
+	s.mu.Lock()
+	b := s.held[serial]
+	delete(s.held, serial)
+	s.mu.Unlock()
+	if b != nil {
+		close(b.leave)
+	}
+}
+
+// open takes the user's eyes and opens what the box will hold. Nothing of the
+// user's is touched before the eyes are the user's.
+func (b *birth) open() (wire.Class, error) {
+	if !b.s.Keep {
+		if err := box.Become(b.UID, b.GID, b.Groups); err != nil {
+			return wire.ClassTemp, err
+		}
+	}
+	if b.Marker != "" {
+		if err := box.Exists(b.Marker); err != nil {
+			return wire.ClassMount, fmt.Errorf("mail_mount_marker: %w", err)
+		}
+	}
+	o := box.Opener{UID: b.UID, GID: b.GID, Root: !b.s.Keep}
+	for _, p := range b.Paths {
+		fd, err := o.Open(p.Above, p.Below, p.Make)
+		if err != nil {
+			return classOf(err), err
+		}
+		b.paths = append(b.paths, fd)
+	}
+	return wire.ClassNone, nil
+}
+
+// classOf tells what the user's paths are to blame for from what the machine is.
+func classOf(err error) wire.Class {
+	for _, e := range []error{unix.EACCES, unix.EPERM, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV,
+		unix.ENAMETOOLONG, unix.EINVAL, box.ErrLink} {
+		if errors.Is(err, e) {
+			return wire.ClassPath
+		}
+	}
+	return wire.ClassTemp
+}
+
+// enclose shuts this thread in the box; the child is forked from it.
+func (b *birth) enclose() error {
+	if b.s.abi == 0 {
+		return nil
+	}
+	daemon := b.s.Filter == wire.FilterDaemon
+	rules, err := box.NewRules(b.s.abi, daemon)
+	if err != nil {
+		return err
+	}
+	defer rules.Close()
+	// Opened anew each time: an upgrade puts a new file in the old one's place.
+	program, err := unix.Open(b.s.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.s.Path, err)
+	}
+	defer unix.Close(program)
+	if err := rules.Program(program); err != nil {
+		return err
+	}
+	for _, fd := range b.paths {
+		if err := rules.Mail(fd); err != nil {
+			return err
+		}
+	}
+	if err := fixed(rules, b.s.ReadOnly, false); err != nil {
+		return err
+	}
+	if err := fixed(rules, b.s.ReadWrite, true); err != nil {
+		return err
+	}
+	return rules.Enforce()
+}
+
+// fixed opens the service's own paths, which come from the configuration.
+func fixed(rules *box.Rules, paths []string, write bool) error {
+	for _, p := range paths {
+		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err == nil {
+			err = rules.Fixed(fd, write)
+			unix.Close(fd)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// fork waits for the slot and makes the child.
+func (s *spawner) fork(b *birth) (pid int, class wire.Class, err error) {
+	attr := syscall.ProcAttr{Env: append(s.Env[:len(s.Env):len(s.Env)], b.Identity), Files: s.files(b), Sys: &s.attr}
+	if !s.Keep {
+		sys := s.attr
+		sys.Credential = credential(&b.Birth)
+		attr.Sys = &sys
+	}
+	s.slot.Lock()
+	defer s.slot.Unlock()
+	if s.birth++; s.birth >= birthsPerCollection {
+		s.birth = 0
+		runtime.GC()
+	}
+	// From here on the master watches the clock: between setuid and exec the
+	// child's user may stop it, and we could not even notice.
+	report(&wire.Report{Kind: wire.KindForking, Serial: b.Serial})
+	pid, err = syscall.ForkExec(s.Path, s.Args, &attr)
+	switch {
+	case err == nil:
+		return pid, wire.ClassNone, nil
+	case err == syscall.EAGAIN, err == syscall.ENOMEM, err == syscall.ENFILE, err == syscall.EMFILE:
+		class = wire.ClassTemp
+	default:
+		class = wire.ClassConfig
+	}
+	return 0, class, fmt.Errorf("start %s: %w", s.Path, err)
+}
+
+// files places exactly the child's descriptors; every other one of ours is
+// close-on-exec.
+func (s *spawner) files(b *birth) []uintptr {
+	null := uintptr(s.null)
+	f := []uintptr{null, null, uintptr(b.fds[1]), uintptr(b.fds[0]), wire.FDSettings}
+	for i := range s.Listeners {
+		f = append(f, uintptr(wire.FDListen+i))
+	}
+	return f
+}
+
+func credential(b *wire.Birth) *syscall.Credential {
+	c := &syscall.Credential{Uid: uint32(b.UID), Gid: uint32(b.GID)}
+	for _, g := range b.Groups {
+		c.Groups = append(c.Groups, uint32(g))
+	}
+	return c
+}
