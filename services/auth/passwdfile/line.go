@@ -46,7 +46,11 @@ func nameOf(text []byte) []byte {
 	if len(text) == 0 || text[0] == '#' || text[0] == ':' {
 		return nil
 	}
-	if i := bytes.IndexAny(text, ":\n"); i >= 0 {
+	i := bytes.IndexAny(text, ":\n")
+	if i >= 0 && text[i] == ':' {
+		return text[:i]
+	}
+	if i >= 0 {
 		text = text[:i]
 	}
 	return bytes.TrimSuffix(text, []byte("\r"))
