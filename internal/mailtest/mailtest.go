@@ -1,4 +1,5 @@
-// Package mailtest says what a test needs of the machine it runs on.
+// Package mailtest says what a test needs of the machine it runs on, and runs a
+// whole Culver in a scratch folder.
 //
 // Runs as:   whoever runs the tests.
 // Trusts:    the machine.
@@ -6,7 +7,7 @@
 //
 //	is not met fails the test instead of skipping it.
 //
-// Speaks:    nothing.
+// Speaks:    nothing itself.
 package mailtest
 
 import (

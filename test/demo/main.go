@@ -1,0 +1,161 @@
+// Command demo starts a whole Culver from the shipped conf.d/ in a scratch
+// folder, delivers one message to three people, and shows which process wrote
+// each copy and as whom. With -foreground it leaves the system running.
+//
+// Runs as:   whoever asks for it; as root each user and service has a uid.
+// Trusts:    the programs in bin/.
+// Distrusts: what Culver says of itself: uids are the kernel's word.
+// Speaks:    LMTP, as a client.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"culver/internal/mailtest"
+)
+
+// The uid of the first user; nobody on the machine should have it.
+const firstUID = 20001
+
+var names = []string{"alice", "bob", "carol"}
+
+func main() {
+	foreground := flag.Bool("foreground", false, "leave the system running until ^C")
+	flag.Parse()
+	if err := run(*foreground); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(foreground bool) error {
+	began := time.Now()
+	dir, err := os.MkdirTemp("", "culver-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // recipients' processes pass through it
+		return err
+	}
+	libexec, err := programs(dir)
+	if err != nil {
+		return err
+	}
+	c, err := start(dir, libexec)
+	if err != nil {
+		return err
+	}
+	if foreground {
+		return wait(c)
+	}
+	failed := show(c)
+	if err := c.Stop(); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("stop: %w\n%s", err, c.Trouble()))
+	} else {
+		fmt.Printf("\nStopped cleanly, %.1f s after the beginning.\n", time.Since(began).Seconds())
+	}
+	return failed
+}
+
+// programs copies bin/ into the scratch folder, so that one of them can be
+// replaced by a hostile one later.
+func programs(dir string) (string, error) {
+	to := filepath.Join(dir, "libexec")
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return "", err
+	}
+	from := filepath.Join(mailtest.Repository(), "bin")
+	list, err := os.ReadDir(from)
+	if err != nil {
+		return "", fmt.Errorf("make build comes first: %w", err)
+	}
+	for _, e := range list {
+		if e.Type().IsRegular() {
+			if err := copyProgram(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	return to, nil
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
+
+// start runs the system, with the box that the shipped settings require. A
+// kernel that has none is told of, and the demo goes on with less.
+func start(dir, libexec string) (*mailtest.Culver, error) {
+	fmt.Printf("Starting Culver from conf.d/ in %s\n", dir)
+	o := mailtest.Options{Dir: filepath.Join(dir, "system"), Bin: libexec, Names: names, FirstUID: firstUID}
+	c, err := startWith(o)
+	if err != nil && strings.Contains(err.Error(), "sandbox") {
+		fmt.Printf("This kernel cannot box a process (%v).\nGoing on with sandbox = best-effort.\n", err)
+		o.Dir, o.Sandbox = filepath.Join(dir, "system-unboxed"), "best-effort"
+		c, err = startWith(o)
+	}
+	return c, err
+}
+
+func startWith(o mailtest.Options) (*mailtest.Culver, error) {
+	c, err := mailtest.Prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Start(nil)
+}
+
+// wait keeps the system until ^C or until it ends by itself.
+func wait(c *mailtest.Culver) error {
+	fmt.Printf(`
+Running, master pid %d. ^C stops it.
+  LMTP socket    %s
+  users          %s
+  configuration  %s
+  log            %s
+`, c.PID(), c.Socket, strings.Join(names, ", "), c.Conf, c.Log)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	select {
+	case <-stop:
+		return c.Stop()
+	case <-c.Ended():
+		return fmt.Errorf("culver ended\n%s", c.Trouble())
+	}
+}
+
+// buildProbe compiles the hostile worker in the place of lmtp-deliver.
+func buildProbe(libexec string) error {
+	made := filepath.Join(libexec, "probe")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", made, "./test/demo/probe")
+	cmd.Dir = mailtest.Repository()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the probe: %w\n%s", err, out)
+	}
+	return os.Rename(made, filepath.Join(libexec, "lmtp-deliver"))
+}
