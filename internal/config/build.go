@@ -101,7 +101,7 @@ func (n *node) find(kind, label string) *node {
 // service builds one service; false where it does not run.
 func (b *builder) service(builtin settings.Builtin) (settings.Service, bool) {
 	n := b.root.find("service", builtin.Name)
-	if !builtin.Always && !slices.Contains(b.root.inner, n) {
+	if written := slices.Contains(b.root.inner, n); !written && (!builtin.Always || builtin.Name == "auth" && b.foreignAuth()) {
 		return settings.Service{}, false
 	}
 	var rows []settings.Setting
@@ -132,6 +132,13 @@ func (b *builder) service(builtin settings.Builtin) (settings.Service, bool) {
 	svc.FIFO = b.files(n, "fifo_listener", nil)
 	svc.Inet = b.ports(n)
 	return svc, true
+}
+
+// foreignAuth tells whether users are looked up in another server's socket, and
+// nothing here would give our own auth anything to answer.
+func (b *builder) foreignAuth() bool {
+	return b.global["auth_socket_path"] != path.Join(b.global["base_dir"], "auth-userdb") &&
+		len(b.root.all("passdb"))+len(b.root.all("userdb")) == 0
 }
 
 // process resolves the account of a service.

@@ -16,6 +16,7 @@ var (
 	blockEquals = regexp.MustCompile(`^\s*[\w-]+(\s+("[^"]*"|[\w-]+))?\s*=\s*\{`)
 	oneLine     = regexp.MustCompile(`^\s*[\w-]+(\s+("[^"]*"|[\w./*-]+))?\s*\{.*\S.*\}`)
 	pathLabel   = regexp.MustCompile(`^\s*[\w-]+\s+([./][^\s"{]*)\s*\{`)
+	plainText   = regexp.MustCompile(`^[A-Za-z%~][\w.@:~/%+, -]*$`)
 	noEquals    = regexp.MustCompile(`^\s*([\w-]+)\s+([^\s{=]+)\s*$`)
 	unquoted    = []struct {
 		shape *regexp.Regexp
@@ -114,6 +115,8 @@ func (s *source) explainUnquoted(i int, text string) *fault {
 	switch {
 	case value == "":
 		return &fault{start + m[1], "a setting without a value", `"" is the empty text, [] the empty list`}
+	case plainText.MatchString(value):
+		return &fault{start + m[1], "a text without quotes", fmt.Sprintf(`write "%s"`, value)}
 	case value[0] == '\'':
 		return &fault{start + m[1], "single quotes", `quote with "`}
 	case strings.HasPrefix(value, "<<"):

@@ -141,3 +141,15 @@ func logRows() []Setting {
 		{Name: "log_debug", Type: Bool(), Default: "no", For: "log auth lmtp lmtp-deliver", Help: "Whether lines of level debug are written at all."},
 	}
 }
+
+// UserRows are the settings that a userdb field of the same name overrides for
+// its user.
+func UserRows() map[string]Setting {
+	own := map[string]Setting{}
+	for _, row := range globals() {
+		if row.Own {
+			own[row.Name] = row
+		}
+	}
+	return own
+}

@@ -10,7 +10,7 @@ func serviceBlock() *Block {
 		Kind: "service", Label: "NAME",
 		Help: "How a service runs. The names are " + strings.Join(ServiceNames(), ", ") + ". In lmtp and doveadm the listeners, user and client_limit belong to the front; process_limit, process_min_avail, service_count, idle_kill and vsz_limit to its workers, one of which is born for each user. In the others all belong to the one process.",
 		Rows: []Setting{
-			{Name: "protocol", Type: String(), Help: "The service runs only if this word is in protocols."},
+			{Name: "protocol", Type: Word("", "lmtp"), Help: "The service runs only if this word is in protocols."},
 			{Name: "type", Type: Word("", "log", "auth", "anvil", "lmtp", "doveadm"), Help: "Which program's rules hold: the service's name, and no other."},
 			{Name: "executable", Type: String(), Help: "The program, in libexec_dir unless absolute."},
 			{Name: "user", Type: AccountName(), Help: "The account it runs under, by name or number. Each service has one of its own, and never root."},

@@ -148,7 +148,7 @@ func Mode() Type {
 		case !strings.HasPrefix(s, "0") || err != nil:
 			return "", faultf("octal, with a leading 0, such as 0600", "%q is not a mode", s)
 		case n > 0o777:
-			return "", faultf("0 to 0777", "mode %q is out of range", s)
+			return "", faultf("0 to 0777", "%q is out of range", s)
 		}
 		return strconv.FormatUint(n, 10), nil
 	})
