@@ -39,14 +39,19 @@ const usage = `usage: floor --homes DIR --worker PATH [options]
   --raw             no processes: only create, sync, rename and sync the folder
 `
 
-// Result is what is printed, as JSON.
+// Result is what is printed, as JSON, with the names that lmtp-load uses.
 type Result struct {
 	Deliveries int     `json:"deliveries"`
 	Rate       float64 `json:"deliveries_per_second"`
-	P50        float64 `json:"p50_ms"`
-	P95        float64 `json:"p95_ms"`
-	P99        float64 `json:"p99_ms"`
 	CPUPer     float64 `json:"server_cpu_ms_per_delivery"`
+	Session    Latency `json:"session"`
+}
+
+// Latency is how long the messages took, in milliseconds.
+type Latency struct {
+	P50 float64 `json:"p50_ms"`
+	P95 float64 `json:"p95_ms"`
+	P99 float64 `json:"p99_ms"`
 }
 
 // trial is one run.
@@ -167,8 +172,8 @@ func (t *trial) result(took time.Duration) Result {
 	n := t.total * t.recipients
 	return Result{
 		Deliveries: n, Rate: float64(n) / took.Seconds(),
-		P50: at(0.50), P95: at(0.95), P99: at(0.99),
-		CPUPer: float64(cpu()) / 1e6 / float64(n),
+		CPUPer:  float64(cpu()) / 1e6 / float64(n),
+		Session: Latency{at(0.50), at(0.95), at(0.99)},
 	}
 }
 
