@@ -166,24 +166,25 @@ func (b *birth) enclose() error {
 			return err
 		}
 	}
-	if err := fixed(rules, b.s.ReadOnly, false); err != nil {
-		return err
-	}
-	if err := fixed(rules, b.s.ReadWrite, true); err != nil {
-		return err
+	for access, paths := range map[box.Access][]string{
+		box.Read: b.s.ReadOnly, box.Write: b.s.ReadWrite, box.Execute: b.s.Libraries,
+	} {
+		if err := fixed(rules, paths, access); err != nil {
+			return err
+		}
 	}
 	return rules.Enforce()
 }
 
 // fixed opens the service's own paths, which come from the configuration.
-func fixed(rules *box.Rules, paths []string, write bool) error {
+func fixed(rules *box.Rules, paths []string, access box.Access) error {
 	for _, p := range paths {
 		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err == unix.ENOENT {
 			continue
 		}
 		if err == nil {
-			err = rules.Fixed(fd, write)
+			err = rules.Fixed(fd, access)
 			unix.Close(fd)
 		}
 		if err != nil {

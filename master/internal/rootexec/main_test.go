@@ -252,7 +252,7 @@ func open(t testing.TB, change func(*rootexec.Program)) *nursery {
 	shared := []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"}
 	prog := rootexec.Program{Service: "test", Path: binary(t), Args: []string{"play-child"}, Settings: settings,
 		Env: []string{"GOMAXPROCS=1"}, Spawner: binary(t), SpawnerArgs: []string{"play-spawner"}, SpawnerLog: 2,
-		ReadOnly: shared, Keep: os.Getuid() != 0, Logf: n.logf}
+		Libraries: shared, Keep: os.Getuid() != 0, Logf: n.logf}
 	if change != nil {
 		change(&prog)
 	}
@@ -316,6 +316,8 @@ func (n *nursery) begin(c rootexec.Child) (chan rootexec.Result, *fdpass.Conn) {
 	c.Control, c.Log = theirs, log
 	result := make(chan rootexec.Result, 1)
 	n.pool.Start(c, func(r rootexec.Result) { result <- r })
+	unix.Close(theirs)
+	unix.Close(log)
 	return result, conn
 }
 
@@ -359,4 +361,3 @@ func me() rootexec.Identity {
 	g, _ := syscall.Getgroups()
 	return rootexec.Identity{UID: os.Getuid(), GID: os.Getgid(), Groups: g}
 }
-

@@ -122,7 +122,10 @@ func (p *Pool) Start(c Child, done func(Result)) (serial uint64) {
 	p.mu.Lock()
 	p.next++
 	b := &birth{Child: c, serial: p.next, done: done}
+	descriptors := b.keep()
 	switch err := c.check(); {
+	case descriptors != nil:
+		p.end(b, Result{Class: ClassTemp, Err: fmt.Errorf("keep descriptors: %w", descriptors)})
 	case err != nil:
 		p.end(b, Result{Class: ClassConfig, Err: err})
 	case p.closed:
@@ -134,6 +137,18 @@ func (p *Pool) Start(c Child, done func(Result)) (serial uint64) {
 	serial = b.serial
 	p.unlock()
 	return serial
+}
+
+// keep duplicates the caller's descriptors: the birth may have to wait.
+func (b *birth) keep() (err error) {
+	for _, fd := range []*int{&b.Control, &b.Log} {
+		if err == nil {
+			*fd, err = unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 3)
+		} else {
+			*fd = -1
+		}
+	}
+	return err
 }
 
 // unlock makes the callbacks that have become due, outside the lock.
@@ -153,6 +168,7 @@ func (p *Pool) end(b *birth, r Result) {
 		unix.Close(b.Log)
 	}
 	r.Serial = b.serial
+	r.Held = r.Class == ClassStopped || r.Class == ClassHeld
 	done := b.done
 	p.calls = append(p.calls, func() { done(r) })
 }

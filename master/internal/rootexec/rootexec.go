@@ -70,6 +70,7 @@ type Program struct {
 	Sandbox   Sandbox
 	ReadOnly  []string // what daemons may reach besides their binary; opened as root, missing ones left out
 	ReadWrite []string
+	Libraries []string // read and executed besides; empty for our own binaries, which are static
 
 	Spawner     string   // path of culver-spawn
 	SpawnerArgs []string // default: Spawner
@@ -89,7 +90,7 @@ type Identity struct {
 }
 
 // Child asks for one child. Control and Log are the child's ends of its control
-// socket and its log pipe: Start takes them over and closes them.
+// socket and its log pipe: Start duplicates them, the caller closes its own.
 type Child struct {
 	Identity
 	User     string // whose mail; children without one ("") do not wait for each other
@@ -110,6 +111,7 @@ type Result struct {
 	PID    int
 	Class  Class
 	Err    error
+	Held   bool // ClassStopped or ClassHeld: the user's next birth waits
 }
 
 // ErrClosed says that the Pool takes no more births.
@@ -126,7 +128,7 @@ func Probe() error {
 
 func (p *Program) setup() wire.Setup {
 	return wire.Setup{
-		Path: p.Path, Args: orDefault(p.Args, p.Path), ReadOnly: p.ReadOnly, ReadWrite: p.ReadWrite,
+		Path: p.Path, Args: orDefault(p.Args, p.Path), ReadOnly: p.ReadOnly, ReadWrite: p.ReadWrite, Libraries: p.Libraries,
 		Env:  append(slices.Clone(p.Env), handoff.EnvService+"="+p.Service),
 		Data: p.VSZ, Files: p.Files, Listeners: len(p.Listeners), Filter: p.Filter, Sandbox: p.Sandbox, Keep: p.Keep,
 	}

@@ -96,11 +96,22 @@ func (r *Rules) Mail(dir int) error { return r.add(dir, mailRights) }
 // Program allows the file to be executed.
 func (r *Rules) Program(file int) error { return r.add(file, execRights) }
 
-// Fixed allows reading, or everything but execution and devices, below a
-// path of any kind.
-func (r *Rules) Fixed(fd int, write bool) error {
+// Access is what a service may do with a path of its own.
+type Access byte
+
+const (
+	Read    Access = iota
+	Write          // everything but execution and devices
+	Execute        // and read
+)
+
+// Fixed gives access to what lies below a path of any kind.
+func (r *Rules) Fixed(fd int, access Access) error {
 	rights := uint64(readRights)
-	if write {
+	switch access {
+	case Execute:
+		rights |= unix.LANDLOCK_ACCESS_FS_EXECUTE
+	case Write:
 		rights = r.handled &^ (unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR |
 			unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK)
 	}

@@ -102,7 +102,6 @@ func walk(above string) (int, error) {
 		if name == "" || name == "." {
 			continue
 		}
-		trusted = trusted && rootAlone(dir)
 		next, err := openat2(dir, name, unix.O_PATH|unix.O_NOFOLLOW, unix.RESOLVE_NO_MAGICLINKS)
 		if err != nil {
 			unix.Close(dir)
@@ -112,7 +111,7 @@ func walk(above string) (int, error) {
 		if err == nil && isLink {
 			links++
 			switch {
-			case !trusted:
+			case !trusted || !rootAlone(dir):
 				err = ErrLink
 			case links > maxLinks:
 				err = unix.ELOOP
@@ -124,6 +123,7 @@ func walk(above string) (int, error) {
 			return -1, err
 		}
 		if !isLink {
+			trusted = trusted && (rootAlone(dir) || sticky(dir, next))
 			unix.Close(dir)
 			dir = next
 			continue
@@ -162,6 +162,13 @@ func openRoot() (int, error) {
 func rootAlone(dir int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(dir, &st) == nil && st.Uid == 0 && st.Mode&0o022 == 0
+}
+
+// sticky says whether next, in a sticky directory of root's such as /tmp, is
+// root's and so stays where it is.
+func sticky(dir, next int) bool {
+	var d, n unix.Stat_t
+	return unix.Fstat(dir, &d) == nil && d.Uid == 0 && d.Mode&unix.S_ISVTX != 0 && unix.Fstat(next, &n) == nil && n.Uid == 0
 }
 
 func readLink(fd int) (target string, isLink bool, err error) {

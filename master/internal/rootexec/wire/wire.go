@@ -91,9 +91,10 @@ type Setup struct {
 	Env       []string
 	ReadOnly  []string // fixed paths of the box, opened as root; a missing one is left out
 	ReadWrite []string
-	Data      uint64 // RLIMIT_DATA, 0: none
-	Files     uint64 // RLIMIT_NOFILE, 0: as the master has it
-	Listeners int    // descriptors from FDListen on
+	Libraries []string // may be executed too: what a program that is not static needs
+	Data      uint64   // RLIMIT_DATA, 0: none
+	Files     uint64   // RLIMIT_NOFILE, 0: as the master has it
+	Listeners int      // descriptors from FDListen on
 	Filter    Filter
 	Sandbox   Sandbox
 	Keep      bool // the identity stays: the master is not root
@@ -134,7 +135,7 @@ var ErrMessage = errors.New("malformed spawner message")
 func (s *Setup) Append(out []byte) []byte {
 	w := writer{append(out, byte(KindSetup))}
 	w.text(s.Path)
-	for _, l := range [][]string{s.Args, s.Env, s.ReadOnly, s.ReadWrite} {
+	for _, l := range [][]string{s.Args, s.Env, s.ReadOnly, s.ReadWrite, s.Libraries} {
 		w.num(uint64(len(l)))
 		for _, t := range l {
 			w.text(t)
@@ -152,7 +153,7 @@ func ParseSetup(packet []byte) (s Setup, err error) {
 	r := reader{rest: packet}
 	r.want(KindSetup)
 	s.Path = r.text(MaxPath)
-	for _, l := range []*[]string{&s.Args, &s.Env, &s.ReadOnly, &s.ReadWrite} {
+	for _, l := range []*[]string{&s.Args, &s.Env, &s.ReadOnly, &s.ReadWrite, &s.Libraries} {
 		for n := r.count(MaxStrings); n > 0; n-- {
 			*l = append(*l, r.text(MaxString))
 		}
