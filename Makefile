@@ -61,7 +61,7 @@ fuzz:
 	scripts/fuzz $(FUZZTIME)
 
 bench: build
-	scripts/bench
+	$(GO) run ./test/bench
 
 demo: build
 	$(GO) run ./test/demo

@@ -37,11 +37,11 @@ func show(c *mailtest.Culver) error {
 		fmt.Printf("(The workers cannot be looked at while they run: %v. Their uids are those of their files.)\n", err)
 	}
 	fmt.Println("\nOne LMTP session, three recipients:")
-	s, err := dial(c.Socket, func(line string) { fmt.Println("  " + line) })
+	s, err := mailtest.Dial(c.Socket, func(line string) { fmt.Println("  " + line) })
 	if err != nil {
 		return err
 	}
-	replies, err := s.deliver("demo@example.org", names, message)
+	replies, err := s.Deliver("demo@example.org", names, message)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, c.Trouble())
 	}
@@ -171,11 +171,11 @@ func refused(c *mailtest.Culver) error {
 		return err
 	}
 	fmt.Printf("\nA hostile program in the place of lmtp-deliver, born as %s:\n", c.Users[0].Name)
-	s, err := dial(c.Socket, func(string) {})
+	s, err := mailtest.Dial(c.Socket, func(string) {})
 	if err != nil {
 		return err
 	}
-	replies, err := s.deliver("demo@example.org", names[:1], message)
+	replies, err := s.Deliver("demo@example.org", names[:1], message)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, c.Trouble())
 	}
