@@ -43,16 +43,24 @@ func settingsForTest() finished.Bag {
 	}
 }
 
+// workerProgram is the test binary, unless a benchmark asks for the real one.
+func workerProgram() string {
+	if p := os.Getenv("LMTP_DELIVER"); p != "" {
+		return p
+	}
+	return os.Args[0]
+}
+
 // testMaster holds one worker process.
 type testMaster struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	control *fdpass.Conn
 	log     *bufio.Reader
 }
 
 // startWorker starts the worker with changes to the usual settings.
-func startWorker(t *testing.T, change finished.Bag) *testMaster {
+func startWorker(t testing.TB, change finished.Bag) *testMaster {
 	t.Helper()
 	b := settingsForTest()
 	maps.Copy(b, change)
@@ -70,7 +78,7 @@ func startWorker(t *testing.T, change finished.Bag) *testMaster {
 	}
 	groups, _ := syscall.Getgroups()
 	slices.Sort(groups)
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.Command(workerProgram())
 	cmd.Env = []string{"PLAY=worker", "GOMAXPROCS=1", handoff.EnvService + "=lmtp-deliver",
 		handoff.EnvIdentity + "=" + worker.Identity(os.Getuid(), os.Getgid(), groups)}
 	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(theirs), "control"), memfd(t, b.Encode())}
@@ -81,12 +89,18 @@ func startWorker(t *testing.T, change finished.Bag) *testMaster {
 	cmd.ExtraFiles[0].Close()
 	logWrite.Close()
 	m := &testMaster{t, cmd, control, bufio.NewReader(logRead)}
-	t.Cleanup(func() { control.Close(); cmd.Wait(); logRead.Close() })
+	t.Cleanup(func() {
+		control.Close()
+		if cmd.ProcessState == nil {
+			cmd.Wait()
+		}
+		logRead.Close()
+	})
 	m.wantStatus(1, 0)
 	return m
 }
 
-func memfd(t *testing.T, content []byte) *os.File {
+func memfd(t testing.TB, content []byte) *os.File {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -157,7 +171,7 @@ func (m *testMaster) logLine() string {
 }
 
 type testFront struct {
-	t  *testing.T
+	t  testing.TB
 	c  *fdpass.Conn
 	br *bufio.Reader
 }
@@ -212,7 +226,7 @@ func grantFor(root string) finished.Bag {
 	return finished.Bag{"user": "bob@x", "mail_path": root, "mail_layout": "maildir++", "mail_utf8": "no", "service": "lmtp"}
 }
 
-func filesIn(t *testing.T, dir string) []string {
+func filesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil && !os.IsNotExist(err) {
@@ -225,7 +239,7 @@ func filesIn(t *testing.T, dir string) []string {
 	return names
 }
 
-func oneFile(t *testing.T, dir string) string {
+func oneFile(t testing.TB, dir string) string {
 	t.Helper()
 	names := filesIn(t, dir)
 	if len(names) != 1 {
