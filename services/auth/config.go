@@ -22,7 +22,7 @@ import (
 func New(set finished.Bag, logf Logf) (*Server, error) {
 	b := builder{
 		logf:  logf,
-		files: map[string]*passwdfile.File{},
+		files: map[string]*passwdfile.Source{},
 		ids: userdb.IDs{
 			Users:  &accounts.Table{Path: "/etc/passwd"},
 			Groups: &accounts.Table{Path: "/etc/group"},
@@ -99,7 +99,7 @@ func (d block) arg(name string) string {
 
 type builder struct {
 	logf  Logf
-	files map[string]*passwdfile.File
+	files map[string]*passwdfile.Source
 	ids   userdb.IDs
 }
 
@@ -167,15 +167,15 @@ func (d block) fields() (defaults, overrides field.Templates, err error) {
 }
 
 // file gives the passwd-file of a block; blocks that name one path share it.
-func (b *builder) file(d block) (*passwdfile.File, vars.Template, error) {
+func (b *builder) file(d block) (*passwdfile.Source, vars.Template, error) {
 	path := d.set["path"]
 	if path == "" {
 		if a := d.args(); len(a) > 0 {
 			path = a[len(a)-1]
 		}
 	}
-	if !strings.HasPrefix(path, "/") || strings.Contains(path, "%") {
-		return nil, vars.Template{}, fmt.Errorf("path %q: want an absolute path without variables", path)
+	if !strings.HasPrefix(path, "/") {
+		return nil, vars.Template{}, fmt.Errorf("path %q: want an absolute path", path)
 	}
 	format := d.arg("username_format")
 	if format == "" {
@@ -187,10 +187,10 @@ func (b *builder) file(d block) (*passwdfile.File, vars.Template, error) {
 	}
 	f := b.files[path]
 	if f == nil {
-		f = &passwdfile.File{Path: path, Logf: func(l logline.Level, format string, args ...any) {
+		f, err = passwdfile.NewSource(path, func(l logline.Level, format string, args ...any) {
 			b.logf(l, "", format, args...)
-		}}
+		})
 		b.files[path] = f
 	}
-	return f, key, nil
+	return f, key, err
 }

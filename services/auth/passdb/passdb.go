@@ -105,7 +105,7 @@ func (c Chain) Each(canon func(string) (string, bool), yield func(string) error)
 
 // PasswdFile is the driver passwd-file.
 type PasswdFile struct {
-	File      *passwdfile.File
+	File      *passwdfile.Source
 	Key       vars.Template
 	Defaults  field.Templates
 	Overrides field.Templates
@@ -113,7 +113,7 @@ type PasswdFile struct {
 
 // Lookup implements DB. The uid and gid are not looked at: they are the userdb's.
 func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
-	line, err := p.File.Lookup(p.Key.Expand(v))
+	line, position, err := p.File.Lookup(v, p.Key.Expand(v))
 	switch {
 	case errors.Is(err, passwdfile.ErrNoUser):
 		return nil, userdb.ErrUnknown
@@ -134,14 +134,14 @@ func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.File.Position(line), err)
+		return nil, fmt.Errorf("%s: %w", position(), err)
 	}
 	return f, nil
 }
 
 // Names implements DB.
 func (p *PasswdFile) Names(v *vars.Values) bool {
-	_, err := p.File.Lookup(p.Key.Expand(v))
+	_, _, err := p.File.Lookup(v, p.Key.Expand(v))
 	return err == nil
 }
 

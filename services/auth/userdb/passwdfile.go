@@ -14,7 +14,7 @@ import (
 // usable uid and gid, be it "user:password" alone, is a failure and not an
 // unknown user, unless default_fields or override_fields give the ids.
 type PasswdFile struct {
-	File      *passwdfile.File
+	File      *passwdfile.Source
 	Key       vars.Template // username_format
 	Defaults  field.Templates
 	Overrides field.Templates
@@ -23,7 +23,7 @@ type PasswdFile struct {
 
 // Lookup implements DB.
 func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
-	line, err := p.File.Lookup(p.Key.Expand(v))
+	line, position, err := p.File.Lookup(v, p.Key.Expand(v))
 	switch {
 	case errors.Is(err, passwdfile.ErrNoUser):
 		return nil, ErrUnknown
@@ -33,7 +33,7 @@ func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
 	f, err := p.fields(line, v)
 	var refused *Refused
 	if err != nil && !errors.As(err, &refused) {
-		err = fmt.Errorf("%s: %w", p.File.Position(line), err)
+		err = fmt.Errorf("%s: %w", position(), err)
 	}
 	return f, err
 }
@@ -73,7 +73,7 @@ func (p *PasswdFile) fields(line *passwdfile.Line, v *vars.Values) (field.List, 
 
 // Names implements DB.
 func (p *PasswdFile) Names(v *vars.Values) bool {
-	_, err := p.File.Lookup(p.Key.Expand(v))
+	_, _, err := p.File.Lookup(v, p.Key.Expand(v))
 	return err == nil
 }
 
@@ -84,7 +84,11 @@ func (p *PasswdFile) Each(canon func(string) (string, bool), yield func(string) 
 }
 
 // EachIn lists the reachable users of a passwd-file.
-func EachIn(file *passwdfile.File, key vars.Template, canon func(string) (string, bool), yield func(string) error) error {
+func EachIn(source *passwdfile.Source, key vars.Template, canon func(string) (string, bool), yield func(string) error) error {
+	file := source.Only()
+	if file == nil {
+		return ErrNoList
+	}
 	return file.Each(func(l *passwdfile.Line) error {
 		name, ok := canon(l.Name)
 		if !ok || key.Expand(&vars.Values{User: name}) != l.Name {
