@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,8 +46,7 @@ func (r reply) class() int { return r.code / 100 }
 
 // dial connects and reads the greeting; the reply is the greeting.
 func dial(ctx context.Context, network, address string, timeout time.Duration) (*client, reply, error) {
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := connect(ctx, network, address, timeout)
 	if err != nil {
 		return nil, reply{}, err
 	}
@@ -60,6 +60,25 @@ func dial(ctx context.Context, network, address string, timeout time.Duration) (
 		return nil, reply{}, err
 	}
 	return c, r, nil
+}
+
+// connect waits while a unix listener's backlog is full, as a blocking connect
+// does in an MTA; Go's does not block and gets EAGAIN.
+func connect(ctx context.Context, network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var d net.Dialer
+	for {
+		conn, err := d.DialContext(ctx, network, address)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func (c *client) close() { c.conn.Close() }

@@ -7,7 +7,9 @@ import (
 
 func TestVerdict(t *testing.T) {
 	t.Parallel()
-	rows := func(rate, cpu float64) []result { return []result{{Rate: rate, CPUPer: cpu}, {Rate: rate, CPUPer: cpu}} }
+	rows := func(rate, cpu float64) []result {
+		return []result{{Rate: rate, CPUPer: cpu}, {Rate: rate, CPUPer: cpu}}
+	}
 	tab := table{rounds: map[string][]result{"ours": rows(300, 3), "theirs": rows(100, 10), "short": rows(1, 1)[:1]}}
 	for _, tt := range []struct {
 		name, want string
