@@ -30,7 +30,10 @@ func Builtins() []Builtin {
 		{Name: "lmtp", Always: true, Mail: true, Listens: true,
 			Defaults: map[string]string{"executable": "lmtp", "user": "culver-lmtp", "extra_groups": group, "protocol": "lmtp", "service_count": "1"}},
 		{Name: "doveadm", Mail: true, Listens: true,
-			Defaults: map[string]string{"executable": "doveadm-server", "user": "culver-doveadm", "extra_groups": group, "service_count": "1"}},
+			Defaults: map[string]string{"executable": "doveadm-server", "user": "culver-doveadm", "extra_groups": group, "service_count": "1"},
+			Listeners: map[string]map[string]string{
+				"doveadm-server": {"mode": "0600"}, // root's, who needs no ticket
+			}},
 	}
 }
 
