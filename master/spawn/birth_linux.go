@@ -15,9 +15,10 @@ import (
 )
 
 // slowAfter is how long an opening may take before the master is told to give
-// this spawner other work. A disk that has to be read takes less, a network file
-// system that is gone takes for ever.
-const slowAfter = 10 * time.Millisecond
+// this spawner other work. Being called slow costs a birth two more messages;
+// each opening that will hang costs the others this time of one spawner, and a
+// file server that is gone brings many at once.
+const slowAfter = 3 * time.Millisecond
 
 // The states of a birth's opening; whoever moves it speaks to the master.
 const (

@@ -250,8 +250,8 @@ func open(t testing.TB, change func(*rootexec.Program)) *nursery {
 	defer unix.Close(settings)
 	// What a worker needs of its machine when the tests are not static.
 	shared := []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"}
-	prog := rootexec.Program{Service: "test", Path: binary(t), Args: []string{"play-child"}, Settings: settings,
-		Env: []string{"GOMAXPROCS=1"}, Spawner: binary(t), SpawnerArgs: []string{"play-spawner"}, SpawnerLog: 2,
+	prog := rootexec.Program{Service: "test", Path: thisProgram(t), Args: []string{"play-child"}, Settings: settings,
+		Env: []string{"GOMAXPROCS=1"}, Spawner: thisProgram(t), SpawnerArgs: []string{"play-spawner"}, SpawnerLog: 2,
 		Libraries: shared, Keep: os.Getuid() != 0, Logf: n.logf}
 	if change != nil {
 		change(&prog)
@@ -269,8 +269,8 @@ func (n *nursery) logf(format string, args ...any) {
 	n.said = append(n.said, fmt.Sprintf(format, args...))
 }
 
-// binary gives a copy of this program that every user may execute; built once.
-func binary(t testing.TB) string {
+// thisProgram gives a copy of this program that every user may execute; built once.
+func thisProgram(t testing.TB) string {
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func (n *nursery) begin(c rootexec.Child) (chan rootexec.Result, *fdpass.Conn) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { conn.Close() })
+
 	c.Control, c.Log = theirs, log
 	result := make(chan rootexec.Result, 1)
 	n.pool.Start(c, func(r rootexec.Result) { result <- r })
