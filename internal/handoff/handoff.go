@@ -35,6 +35,7 @@ const (
 // Limits of the messages. A message that breaks one is refused by both ends.
 const (
 	MaxMessage = 32 << 10 // bytes of one packet
+	StatusSize = 17       // bytes of a Status, all that a worker ever sends
 	MaxUser    = 255      // bytes of a user name (design 5)
 	MaxService = 64       // bytes of a service's name
 	MaxText    = 512      // bytes of a reason

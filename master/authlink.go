@@ -1,0 +1,78 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/authproto"
+	"culver/internal/fdpass"
+	"culver/internal/handoff"
+)
+
+// errNoUser says that auth answered and no entry names the user.
+var errNoUser = errors.New("no such user")
+
+// errNoAuth says that there is no auth process to ask at this moment.
+var errNoAuth = errors.New("auth is not running")
+
+// authLink is the master's own connection to auth: over a socketpair to the
+// auth that it started, so that no file's permissions stand between, or over
+// auth_socket_path to somebody else's.
+type authLink struct {
+	socket string // "" for our own auth
+	client *authproto.Client
+}
+
+func (m *Master) newAuthLink(socket string) *authLink {
+	dial := m.dialOwnAuth
+	if socket != "" {
+		dial = authproto.Path(socket)
+	}
+	return &authLink{socket, &authproto.Client{Dial: dial}}
+}
+
+// dialOwnAuth hands the auth process that runs now one end of a socketpair.
+func (m *Master) dialOwnAuth(ctx context.Context) (net.Conn, error) {
+	theirs, ours, err := fdpass.Pair(unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(ours), "auth")
+	defer f.Close()
+	passed := make(chan bool, 1)
+	m.do(func() {
+		p := m.auth
+		if p == nil || p.gone {
+			unix.Close(theirs)
+			passed <- false
+			return
+		}
+		p.out.post(&handoff.Message{Kind: handoff.KindAccess}, theirs)
+		passed <- true
+	})
+	select {
+	case ok := <-passed:
+		if !ok {
+			return nil, errNoAuth
+		}
+		return net.FileConn(f)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Lookup asks whose mail it is.
+func (a *authLink) Lookup(ctx context.Context, user, service string) (authproto.User, error) {
+	u, err := a.client.Lookup(ctx, user, authproto.Params{Service: service})
+	if errors.Is(err, authproto.ErrNotFound) {
+		return u, errNoUser
+	}
+	return u, err
+}
+
+// authStarted is called when a new auth process has a pid.
+func (m *Master) authStarted(p *process) { m.auth = p }

@@ -1,0 +1,211 @@
+package master
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"culver/internal/authproto"
+	"culver/internal/maillocation"
+	"culver/internal/settings"
+	"culver/internal/settings/finished"
+	"culver/master/internal/rootexec"
+	"culver/master/internal/users"
+)
+
+// birth is one user's worker before it exists: who it is, what its box opens,
+// and what it is told.
+type birth struct {
+	user  string
+	child rootexec.Child
+	grant finished.Bag
+}
+
+// births turns auth's answers into births, by the settings of one generation.
+// It holds no state and may be used outside the loop.
+type births struct {
+	keep         *rootexec.Identity // non-root mode: everybody is this one
+	bounds       users.Bounds
+	groups       []int // mail_access_groups
+	systemGroups bool
+	location     maillocation.Template
+	mailRoot     string // the box of workers that serve several users; "" where each has one
+	marker       string // mail_mount_marker
+	make         bool   // mail_home_create
+	openTimeout  time.Duration
+	own          map[string]settings.Setting // what a userdb field may set for its user
+}
+
+func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
+	v := cfg.Global
+	b := births{
+		keep: keep,
+		bounds: users.Bounds{
+			FirstUID: int(v.Int("first_valid_uid")), LastUID: int(v.Int("last_valid_uid")),
+			FirstGID: int(v.Int("first_valid_gid")), LastGID: int(v.Int("last_valid_gid")),
+		},
+		systemGroups: v.Bool("system_groups"),
+		mailRoot:     v.String("mail_root"),
+		marker:       v.String("mail_mount_marker"),
+		make:         v.Bool("mail_home_create"),
+		openTimeout:  v.Duration("mail_open_timeout"),
+		own:          settings.UserRows(),
+	}
+	for _, s := range cfg.Services {
+		b.bounds.Never = append(b.bounds.Never, s.User.UID)
+		b.bounds.NeverGroups = append(append(b.bounds.NeverGroups, s.User.GID), s.Groups...)
+	}
+	for _, g := range v.List("mail_access_groups") {
+		gid, err := strconv.Atoi(g)
+		if err != nil {
+			return b, fmt.Errorf("mail_access_groups: %w", err)
+		}
+		b.groups = append(b.groups, gid)
+	}
+	var err error
+	if text := v.String("mail_location"); text != "" {
+		if b.location, err = maillocation.Parse(text); err != nil {
+			err = fmt.Errorf("mail_location: %w", err)
+		}
+	}
+	return b, err
+}
+
+var (
+	errNoIdentity = errors.New("auth gave no uid or no gid")
+	errNoPlace    = errors.New("auth gave no home and mail_location names no other place")
+)
+
+// of checks one answer of auth. Its error is about this user alone and
+// temporary.
+func (b *births) of(u authproto.User) (birth, error) {
+	who, err := b.identity(u)
+	if err != nil {
+		return birth{}, err
+	}
+	location := b.location
+	if mail := u.Fields["mail"]; mail != "" {
+		if location, err = maillocation.Parse(mail); err != nil {
+			return birth{}, fmt.Errorf("userdb field mail: %w", err)
+		}
+	}
+	vars := maillocation.Vars{User: u.Name, Home: u.Home}
+	at, err := location.Expand(vars)
+	if err != nil {
+		return birth{}, fmt.Errorf("mail_location: %w", err)
+	}
+	child := rootexec.Child{Identity: who, User: u.Name, Deadline: b.openTimeout}
+	if b.mailRoot != "" {
+		child.Paths = []rootexec.Path{{Above: b.mailRoot}}
+	} else {
+		child.Paths = b.paths(u.Home, location.Boxes(vars))
+	}
+	if len(child.Paths) == 0 {
+		return birth{}, errNoPlace
+	}
+	if b.marker != "" {
+		child.Marker = filepath.Join(markerDir(child.Paths[0], b.mailRoot), b.marker)
+	}
+	grant, err := b.grant(u, at)
+	return birth{u.Name, child, grant}, err
+}
+
+// markerDir is where mail_mount_marker is looked for: in mail_root, else in the
+// directory above the home, which is the one that gets mounted.
+func markerDir(first rootexec.Path, mailRoot string) string {
+	switch {
+	case mailRoot != "":
+		return mailRoot
+	case first.Below != "":
+		return first.Above
+	}
+	return filepath.Dir(first.Above)
+}
+
+func (b *births) identity(u authproto.User) (rootexec.Identity, error) {
+	if b.keep != nil {
+		return *b.keep, nil
+	}
+	if u.UID < 0 || u.GID < 0 {
+		return rootexec.Identity{}, errNoIdentity
+	}
+	groups := slices.Clone(b.groups)
+	if b.systemGroups {
+		name := u.Name
+		if account := u.Fields["system_groups_user"]; account != "" {
+			name = account
+		}
+		own, err := users.GroupsOf(name)
+		if err != nil {
+			return rootexec.Identity{}, err
+		}
+		groups = append(groups, own...)
+	}
+	slices.Sort(groups)
+	who := rootexec.Identity{UID: u.UID, GID: u.GID, Groups: slices.Compact(groups)}
+	return who, b.bounds.Check(who.UID, who.GID, who.Groups)
+}
+
+// paths are what the box opens: the home, then what lies elsewhere.
+func (b *births) paths(home string, boxes []maillocation.Box) (all []rootexec.Path) {
+	if home != "" {
+		all = append(all, rootexec.Path{Above: home, Make: b.make})
+	}
+	for _, box := range boxes {
+		all = append(all, rootexec.Path{Above: box.Above, Below: box.Below, Make: b.make && box.Below != ""})
+	}
+	return all
+}
+
+// grant is what the worker is told of its user. Fields of the userdb count only
+// where they name a setting that a user may have of his own; one with a value
+// that is none is a fault that must not pass as "no quota".
+func (b *births) grant(u authproto.User, at maillocation.Location) (finished.Bag, error) {
+	g := finished.Bag{
+		"service":       "lmtp",
+		"user":          u.Name,
+		"home":          u.Home,
+		"uid":           strconv.Itoa(u.UID),
+		"gid":           strconv.Itoa(u.GID),
+		"mail_path":     at.Root,
+		"inbox_path":    at.Inbox,
+		"control_path":  at.Control,
+		"index_path":    at.Index,
+		"mail_layout":   at.Layout,
+		"mail_utf8":     yesNo(at.UTF8),
+		"subscriptions": at.Subscriptions,
+	}
+	var rules []settings.Value
+	for _, k := range slices.Sorted(maps.Keys(u.Fields)) {
+		v := settings.Value{Form: settings.Quoted, Text: u.Fields[k]}
+		if strings.HasPrefix(k, "quota_rule") { // quota_rule, quota_rule2, ...
+			rules = append(rules, v)
+		} else if row, ok := b.own[k]; ok {
+			canonical, err := row.Type.Canon(v)
+			if err != nil {
+				return nil, fmt.Errorf("userdb field %s: %w", k, err)
+			}
+			g[k] = canonical
+		}
+	}
+	if rules != nil {
+		canonical, err := b.own["quota_rule"].Type.Canon(settings.Value{Form: settings.Listed, Items: rules})
+		if err != nil {
+			return nil, fmt.Errorf("userdb field quota_rule: %w", err)
+		}
+		g["quota_rule"] = canonical
+	}
+	return g, nil
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

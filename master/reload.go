@@ -1,0 +1,103 @@
+package master
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"culver/internal/settings"
+)
+
+// begin brings the first generation to life.
+func (m *Master) begin(cfg *settings.Config) error {
+	fds, err := m.sockets.open(cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	gen, err := m.build(cfg, fds, nil)
+	if err != nil {
+		m.sockets.close()
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	m.cfg, m.gen = cfg, gen
+	m.startDaemons()
+	return nil
+}
+
+// startDaemons starts what has no process, in the order of the list.
+func (m *Master) startDaemons() {
+	for _, d := range m.gen.daemons {
+		m.start(d)
+	}
+	for _, w := range m.gen.pools {
+		m.keepSpare(w)
+	}
+}
+
+// reload reads the configuration again. A bad one changes nothing; a good one
+// replaces only what it changes, and what is replaced finishes its sessions
+// under the old one. Listeners that both have are never closed.
+func (m *Master) reload() {
+	if m.stopping {
+		return
+	}
+	m.notify("RELOADING=1")
+	defer m.notify("READY=1\nSTATUS=running")
+	m.log.Info("reloading")
+	cfg, err := m.opts.Load()
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	if was, is := m.cfg.Global["base_dir"], cfg.Global["base_dir"]; was != is {
+		m.log.Warn("base_dir changes with the next start only", "setting", "base_dir", "was", was, "is", is)
+	}
+	fds, err := m.sockets.open(cfg)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	gen, err := m.build(cfg, fds, m.gen)
+	if err != nil {
+		m.refuse(err)
+		m.sockets.settle(m.cfg)
+		return
+	}
+	old := m.gen
+	m.cfg, m.gen = cfg, gen
+	var changed []string
+	for _, d := range old.daemons {
+		if !slices.Contains(gen.daemons, d) {
+			changed = append(changed, d.name)
+			m.retireDaemon(d)
+		}
+	}
+	for name, w := range old.pools {
+		if gen.pools[name] != w {
+			changed = append(changed, name)
+			w.retired = true
+			m.retire(w)
+		}
+	}
+	m.startDaemons()
+	if err := m.sockets.settle(cfg); err != nil {
+		m.log.Error("a listener kept its owner or mode", "err", err)
+	}
+	m.log.Info("reloaded", "changed", strings.Join(changed, " "))
+}
+
+func (m *Master) refuse(err error) {
+	for line := range strings.Lines(err.Error()) {
+		m.log.Error("reload: " + strings.TrimSpace(line))
+	}
+	m.log.Error("reload failed, the old configuration stays")
+}
+
+// retireDaemon lets a daemon's process finish what it has and go.
+func (m *Master) retireDaemon(d *daemon) {
+	d.retired = true
+	d.spawners.Close()
+	if d.proc != nil {
+		m.drain(d.proc)
+	}
+}

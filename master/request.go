@@ -1,0 +1,141 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"culver/internal/handoff"
+)
+
+// request is one front's wish for a worker, from its message to our answer.
+// Everything in it belongs to the master's loop.
+type request struct {
+	front *process
+	id    uint64 // the front's own number
+	pool  *workers
+	birth // its user is the front's word until auth has answered
+
+	setting string // the limit that last stood in the way
+	timer   *time.Timer
+	state   requestState
+}
+
+type requestState int
+
+const (
+	looking requestState = iota // auth is asked
+	waiting                     // in the pool's queue
+	born                        // a worker is being made for it
+	over                        // answered, or the front took it back
+)
+
+// favour is the full list of what the master does for a front. Anything else
+// is not a message of ours, and its sender is killed.
+func (m *Master) favour(front *process, class string, msg handoff.Message) {
+	switch msg.Kind {
+	case handoff.KindRequest:
+		m.ask(front, class, msg)
+	case handoff.KindCancel:
+		if r := m.requests[requestKey{front, msg.ID}]; r != nil {
+			m.settle(r)
+		}
+	default:
+		m.hungUp(front, handoff.ErrMessage)
+	}
+}
+
+type requestKey struct {
+	front *process
+	id    uint64
+}
+
+// ask starts a request. The front's word is not enough for anything but the
+// name: auth is asked again, by us, and each number meets its floor.
+func (m *Master) ask(front *process, class string, msg handoff.Message) {
+	key := requestKey{front, msg.ID}
+	pool := m.gen.pools[msg.Service]
+	r := &request{front: front, id: msg.ID, pool: pool, birth: birth{user: msg.User}}
+	switch {
+	case m.requests[key] != nil:
+		m.hungUp(front, fmt.Errorf("%w: request %d is under way already", handoff.ErrMessage, msg.ID))
+	case pool == nil || pool.class != class:
+		m.answer(r, handoff.CodeForbidden, "", "no such worker for this service")
+	case len(pool.queue)+pool.asking >= pool.queueLimit:
+		m.answer(r, handoff.CodeLimit, "worker_queue_limit", "too many deliveries wait")
+	default:
+		m.requests[key] = r
+		pool.asking++
+		r.timer = time.AfterFunc(pool.queueTimeout, func() { m.do(func() { m.waitedOut(r) }) })
+		go m.lookUp(r, m.gen)
+	}
+}
+
+// lookUp asks auth, outside the loop, and turns its answer into a birth.
+func (m *Master) lookUp(r *request, gen *generation) {
+	ctx, cancel := context.WithTimeout(context.Background(), gen.lookupTimeout)
+	defer cancel()
+	u, err := gen.users.Lookup(ctx, r.user, "lmtp")
+	var b birth
+	if err == nil {
+		b, err = gen.births.of(u)
+	}
+	m.do(func() { m.lookedUp(r, b, err) })
+}
+
+func (m *Master) lookedUp(r *request, b birth, err error) {
+	r.pool.asking--
+	if r.state == over {
+		return
+	}
+	switch {
+	case errors.Is(err, errNoUser):
+		m.answer(r, handoff.CodeNoUser, "", "no such user")
+	case err != nil:
+		m.log.Error("user cannot be served", "service", r.pool.logName, "user", r.user, "err", err)
+		m.answer(r, handoff.CodeTempfail, "", "")
+	default:
+		r.birth = b
+		r.state = waiting
+		r.pool.queue = append(r.pool.queue, r)
+		m.dispatch(r.pool)
+	}
+}
+
+func (m *Master) waitedOut(r *request) {
+	switch {
+	case r.state == looking:
+		m.log.Error("auth did not answer in time", "service", r.pool.logName, "user", r.user, "setting", "worker_queue_timeout")
+		m.answer(r, handoff.CodeTempfail, "", "")
+	case r.state == waiting:
+		m.log.Warn("no worker in time", "service", r.pool.logName, "user", r.user, "setting", r.setting, "waited", r.pool.queueTimeout)
+		m.answer(r, handoff.CodeLimit, r.setting, "no worker in time")
+	}
+}
+
+// answer ends a request without a worker.
+func (m *Master) answer(r *request, c handoff.Code, setting, text string) {
+	m.settle(r)
+	if !r.front.gone {
+		r.front.out.post(&handoff.Message{Kind: handoff.KindAnswer, ID: r.id, Code: c, Setting: setting, Text: text}, -1)
+	}
+}
+
+// settle takes a request off the books, wherever it stands.
+func (m *Master) settle(r *request) {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.state = over
+	delete(m.requests, requestKey{r.front, r.id})
+}
+
+// abandon settles all that a dead front had asked for.
+func (m *Master) abandon(front *process) {
+	for key, r := range m.requests {
+		if key.front == front {
+			m.settle(r)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package master
+
+import (
+	"errors"
+
+	"culver/internal/settings"
+	"culver/master/listen"
+)
+
+// sockets are the listeners that are open, by key. They outlive the services
+// that use them: a reload takes over what it still needs, and no client is ever
+// refused for a reload.
+type sockets map[string]*listen.Listener
+
+// open opens what a configuration lists, keeps what is open already, and gives
+// each service's descriptors in its order. On an error nothing has changed.
+func (s sockets) open(cfg *settings.Config) (map[string][]int, error) {
+	fds := map[string][]int{}
+	fresh := sockets{}
+	var errs []error
+	for _, service := range cfg.Services {
+		if !started(service) {
+			continue
+		}
+		for _, want := range cfg.Listeners(service) {
+			key := listen.Key(want)
+			l := s[key]
+			if l != nil && !l.Present() {
+				l = nil // somebody took its name away: whoever connects finds nothing
+			}
+			if l == nil {
+				var err error
+				if l, err = listen.Open(want); err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				fresh[key] = l
+			}
+			fds[service.Name] = append(fds[service.Name], l.FD)
+		}
+	}
+	if errs != nil {
+		for _, l := range fresh {
+			l.Remove()
+			l.Close()
+		}
+		return nil, errors.Join(errs...)
+	}
+	for key, l := range fresh {
+		if old := s[key]; old != nil {
+			old.Close()
+		}
+		s[key] = l
+	}
+	return fds, nil
+}
+
+// settle closes what a configuration no longer lists, and gives what stays the
+// owner and mode that it says.
+func (s sockets) settle(cfg *settings.Config) error {
+	wanted := map[string]settings.Listener{}
+	for _, service := range cfg.Services {
+		if started(service) {
+			for _, l := range cfg.Listeners(service) {
+				wanted[listen.Key(l)] = l
+			}
+		}
+	}
+	var errs []error
+	for key, l := range s {
+		want, ok := wanted[key]
+		if !ok {
+			l.Remove()
+			l.Close()
+			delete(s, key)
+		} else if want.Kind != "inet" {
+			errs = append(errs, l.Adjust(want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close closes everything. The names of unix sockets stay, as Dovecot's do: the
+// next start replaces them, and meanwhile a client is refused and not lost.
+func (s sockets) close() {
+	for _, l := range s {
+		l.Close()
+	}
+}

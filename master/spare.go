@@ -1,0 +1,75 @@
+package master
+
+import (
+	"time"
+
+	"culver/master/internal/rootexec"
+	"culver/master/roster"
+)
+
+// keepSpare starts idle processes until process_min_avail holds. They belong to
+// the one mail uid that the settings name; without one there is nobody to start
+// them for.
+func (m *Master) keepSpare(w *workers) {
+	if m.stopping || w.retired {
+		return
+	}
+	who, ok := m.mailIdentity()
+	if !ok {
+		return
+	}
+	for range roster.Spare(w.limits, len(w.procs), w.unused()) {
+		m.spawnSpare(w, who)
+	}
+}
+
+// mailIdentity is the identity of all mail where the settings leave only one.
+func (m *Master) mailIdentity() (rootexec.Identity, bool) {
+	b := m.gen.births
+	if b.keep != nil {
+		return *b.keep, true
+	}
+	who := rootexec.Identity{UID: b.bounds.FirstUID, GID: b.bounds.FirstGID, Groups: b.groups}
+	one := b.bounds.FirstUID == b.bounds.LastUID && b.bounds.FirstGID == b.bounds.LastGID && !b.systemGroups
+	return who, one && b.mailRoot != "" && b.bounds.Check(who.UID, who.GID, who.Groups) == nil
+}
+
+// unused counts processes that are idle or on their way to be.
+func (w *workers) unused() (n int) {
+	for p, o := range w.procs {
+		if o.user == "" && !p.draining && !p.closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *Master) spawnSpare(w *workers, who rootexec.Identity) {
+	p := &process{service: w.logName, identity: who, born: time.Now()}
+	theirs, log, err := m.channels(p)
+	if err != nil {
+		m.log.Error("no descriptors for a spare worker", "service", w.logName, "err", err)
+		return
+	}
+	m.enlist(w, p, &post{who: who})
+	b := &m.gen.births
+	c := rootexec.Child{Identity: who, Control: theirs, Log: log, Paths: []rootexec.Path{{Above: b.mailRoot}}, Deadline: b.openTimeout}
+	w.spawners.Start(c, func(res rootexec.Result) {
+		m.post(func() { m.spareSpawned(w, p, res) })
+	})
+}
+
+func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {
+	if res.PID > 0 {
+		m.named(p, res.PID)
+	}
+	if res.Err == nil {
+		m.dispatch(w)
+		return
+	}
+	m.log.Error("spare worker cannot be started", "service", w.logName, "err", res.Err)
+	if res.PID == 0 {
+		delete(w.procs, p)
+		m.unborn(p)
+	}
+}

@@ -1,0 +1,92 @@
+package master
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stop ends everything in order: the fronts take nothing new and finish their
+// transactions, with auth and the workers still there for them; then auth; and
+// the log last. What is left at shutdown_timeout is killed: its 250 was not
+// given, so its mail is still with the MTA.
+func (m *Master) stop(why string) {
+	if m.stopping {
+		return
+	}
+	m.stopping = true
+	m.notify("STOPPING=1\nSTATUS=stopping")
+	m.log.Warn(why)
+	time.AfterFunc(m.gen.shutdownTimeout, func() { m.do(m.killAll) })
+	m.checkStopped()
+}
+
+// The order in which services are let go. A stage begins when the one before it
+// has no process left.
+const lastStage = 3
+
+func (m *Master) stage(p *process) int {
+	switch p.service {
+	case "log":
+		return lastStage
+	case "auth", "anvil":
+		return 2
+	}
+	if p.heard != nil {
+		return 0 // a front
+	}
+	return 1
+}
+
+// checkStopped lets the next stage go and ends the loop after the last.
+func (m *Master) checkStopped() {
+	if !m.stopping {
+		return
+	}
+	first := lastStage + 1
+	for _, p := range m.children {
+		first = min(first, m.stage(p))
+	}
+	if first > lastStage {
+		m.ended = true
+		return
+	}
+	for _, p := range m.children {
+		switch {
+		case m.stage(p) != first:
+		case first == lastStage:
+			m.farewell(p)
+		default:
+			m.drain(p)
+		}
+	}
+}
+
+// farewell ends the log service: it has every pipe's end, ours included, and
+// goes once it has written what is in them.
+func (m *Master) farewell(p *process) {
+	if !p.draining {
+		p.draining = true
+		m.journal.close(false)
+		p.closed = true
+		p.control.Close()
+	}
+}
+
+func (m *Master) killAll() {
+	for _, p := range m.children {
+		if m.stage(p) < lastStage {
+			m.log.Error("still there at shutdown_timeout, killing it", "service", p.service, "pid", p.pid, "user", p.user)
+			m.kill(p, unix.SIGKILL)
+		}
+	}
+	// The log service ends by itself once the last pipe is at its end; if it
+	// hangs, nobody is left to tell.
+	time.AfterFunc(readyLimit/10, func() {
+		m.do(func() {
+			for _, p := range m.children {
+				m.kill(p, unix.SIGKILL)
+			}
+		})
+	})
+}

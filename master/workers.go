@@ -1,0 +1,359 @@
+package master
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/fdpass"
+	"culver/internal/handoff"
+	"culver/master/internal/rootexec"
+	"culver/master/roster"
+)
+
+// workers is the pool of per-user processes of one service in one generation
+// of the settings. Everything in it belongs to the master's loop.
+type workers struct {
+	key          string // all that it was made of, to tell whether a reload changes it
+	service      string // as fronts ask for it: "lmtp-deliver"
+	logName      string // as the log shows it: "lmtp"
+	class        string // the service whose fronts may ask
+	limits       roster.Limits
+	serviceCount int
+	idleKill     time.Duration
+	queueLimit   int
+	queueTimeout time.Duration
+	accessLimit  time.Duration // a worker still busy after this is killed
+	spawners     *rootexec.Pool
+	retired      bool // a newer generation has taken over: serve what is queued, then go
+
+	asking int        // requests that auth is looking up
+	queue  []*request // oldest first; settled ones are skipped and swept
+	procs  map[*process]*post
+	ofUser map[string]int             // accesses under way
+	holds  map[string]*roster.Backoff // users whose workers die before they serve
+	spared bool                       // MinAvail processes have been asked for at least once
+}
+
+// post is what the pool knows of one process.
+type post struct {
+	who      rootexec.Identity
+	user     string // of the access under way; "" when idle
+	accesses int    // handed to it in its life
+	deadline *time.Timer
+	idle     *time.Timer
+}
+
+func (w *workers) idlePost(p *process, o *post) bool {
+	return o.user == "" && !p.draining && !p.closed && p.pid > 0
+}
+
+// dispatch gives workers to the queue, oldest first; a user at his own limit
+// holds up nobody else.
+func (m *Master) dispatch(w *workers) {
+	kept := w.queue[:0]
+	now := time.Now()
+	for i, r := range w.queue {
+		if r.state != waiting {
+			continue
+		}
+		if w.full() { // nobody can be served: do not ask for each of thousands
+			kept = append(kept, w.queue[i:]...)
+			break
+		}
+		d := roster.Next(w.limits, w.counts(r), now)
+		switch d.Action {
+		case roster.Reuse:
+			m.reuse(w, r)
+		case roster.Spawn:
+			m.spawnFor(w, r)
+		case roster.Refuse:
+			m.answer(r, handoff.CodeTempfail, "", "worker failed a moment ago")
+		case roster.Evict:
+			m.evict(w)
+			fallthrough
+		default:
+			r.setting = d.Setting
+			kept = append(kept, r)
+		}
+	}
+	clear(w.queue[len(kept):])
+	w.queue = kept
+	m.retire(w)
+}
+
+func (w *workers) full() bool {
+	return len(w.procs) >= w.limits.Processes && w.idle() == 0
+}
+
+func (w *workers) counts(r *request) roster.Counts {
+	c := roster.Counts{Total: len(w.procs), OfUser: w.ofUser[r.user]}
+	if h := w.holds[r.user]; h != nil {
+		c.HoldUntil = h.Until()
+	}
+	for p, o := range w.procs {
+		if !w.idlePost(p, o) {
+			continue
+		}
+		if sameIdentity(o.who, r.child.Identity) {
+			c.IdleSame++
+		} else {
+			c.IdleOther++
+		}
+	}
+	return c
+}
+
+func (m *Master) reuse(w *workers, r *request) {
+	for p, o := range w.procs {
+		if w.idlePost(p, o) && sameIdentity(o.who, r.child.Identity) {
+			m.grant(w, p, o, r)
+			return
+		}
+	}
+}
+
+// evict asks one idle process to leave, the longest idle being as good as any.
+func (m *Master) evict(w *workers) {
+	for p, o := range w.procs {
+		if w.idlePost(p, o) {
+			m.drain(p)
+			return
+		}
+	}
+}
+
+// spawnFor starts a process for a request. Its first access lies in its control
+// socket before it exists.
+func (m *Master) spawnFor(w *workers, r *request) {
+	p := &process{service: w.logName, identity: r.child.Identity, born: time.Now()}
+	if w.serviceCount == 1 {
+		p.user = r.user
+	}
+	o := &post{who: r.child.Identity}
+	theirs, log, err := m.channels(p)
+	if err != nil {
+		m.log.Error("no descriptors for a worker", "service", w.logName, "user", r.user, "err", err)
+		m.answer(r, handoff.CodeTempfail, "", "")
+		return
+	}
+	front := m.hand(w, p, o, r)
+	if front < 0 {
+		unix.Close(theirs)
+		unix.Close(log)
+		m.unborn(p)
+		return
+	}
+	m.enlist(w, p, o)
+	r.state = born
+	c := r.child
+	c.Control, c.Log = theirs, log
+	w.spawners.Start(c, func(res rootexec.Result) {
+		m.post(func() { m.spawned(w, p, r, front, res) })
+	})
+}
+
+// enlist puts a process on the pool's books and wires what it does to them.
+func (m *Master) enlist(w *workers, p *process, o *post) {
+	w.procs[p] = o
+	p.spoke = func() { m.workerSpoke(w, p, o) }
+	p.died = func(status unix.WaitStatus) { m.workerDied(w, p, o, status) }
+	go m.listen(p, handoff.StatusSize)
+}
+
+// spawned is the spawner's word on a birth. front is our end of the
+// conversation until the front has it.
+func (m *Master) spawned(w *workers, p *process, r *request, front int, res rootexec.Result) {
+	if res.PID > 0 {
+		m.named(p, res.PID)
+	}
+	switch {
+	case r.state == over: // taken back: the worker finds its stream closed
+		unix.Close(front)
+	case res.Err == nil:
+		m.connect(r, front)
+	default:
+		unix.Close(front)
+		m.answer(r, handoff.CodeTempfail, "", "")
+	}
+	if res.Err == nil {
+		return
+	}
+	m.log.Error("worker cannot be started", "service", w.logName, "user", r.user, "err", res.Err)
+	if res.PID == 0 {
+		m.released(w, w.procs[p])
+		delete(w.procs, p)
+		m.unborn(p)
+		m.dispatch(w)
+	}
+}
+
+// connect gives the front its end of the conversation.
+func (m *Master) connect(r *request, front int) {
+	m.settle(r)
+	if r.front.gone {
+		unix.Close(front)
+		return
+	}
+	r.front.out.post(&handoff.Message{Kind: handoff.KindAnswer, ID: r.id, Code: handoff.CodeOK}, front)
+}
+
+// grant hands an idle process its next access and the front the other end.
+func (m *Master) grant(w *workers, p *process, o *post, r *request) {
+	if front := m.hand(w, p, o, r); front >= 0 {
+		m.connect(r, front)
+	}
+}
+
+// hand makes the conversation's socketpair, sends the worker its end with the
+// grant, and gives the front's end, or -1 when the request has been answered
+// otherwise. The master makes the pair itself: it takes no descriptor from a
+// child.
+func (m *Master) hand(w *workers, p *process, o *post, r *request) int {
+	theirs, front, err := fdpass.Pair(unix.SOCK_STREAM, 0)
+	if err == nil {
+		access := handoff.Message{Kind: handoff.KindAccess, Text: string(r.grant.Encode())}
+		err = p.control.TrySend(access.Append(nil), theirs)
+		unix.Close(theirs)
+		if err != nil {
+			unix.Close(front)
+		}
+	}
+	if err != nil {
+		m.log.Error("worker cannot be given its user", "service", w.logName, "user", r.user, "pid", p.pid, "err", err)
+		m.kill(p, unix.SIGKILL)
+		m.answer(r, handoff.CodeTempfail, "", "")
+		return -1
+	}
+	o.user = r.user
+	o.accesses++
+	w.ofUser[r.user]++
+	if o.idle != nil {
+		o.idle.Stop()
+	}
+	o.deadline = time.AfterFunc(w.accessLimit, func() { m.do(func() { m.overdue(w, p) }) })
+	return front
+}
+
+func (m *Master) overdue(w *workers, p *process) {
+	if o := w.procs[p]; o != nil && o.user != "" {
+		m.log.Error("worker is over its time, killing it", "service", w.logName, "pid", p.pid, "user", o.user, "limit", w.accessLimit)
+		m.kill(p, unix.SIGKILL)
+	}
+}
+
+// released ends the access that a process had and tells whose it was.
+func (m *Master) released(w *workers, o *post) (user string) {
+	if o.user == "" {
+		return ""
+	}
+	user, o.user = o.user, ""
+	o.deadline.Stop()
+	if w.ofUser[user]--; w.ofUser[user] <= 0 {
+		delete(w.ofUser, user)
+	}
+	return user
+}
+
+// workerSpoke takes a worker's Status: it has finished what it was handed when
+// it has served as many accesses as that.
+func (m *Master) workerSpoke(w *workers, p *process, o *post) {
+	if p.served < uint64(o.accesses) || p.draining {
+		return
+	}
+	if user := m.released(w, o); user != "" {
+		delete(w.holds, user)
+	}
+	switch {
+	case p.available == 0:
+		p.draining = true // it leaves by itself
+		return
+	case w.retired:
+		m.drain(p)
+		return
+	}
+	if w.idleKill > 0 {
+		o.idle = time.AfterFunc(w.idleKill, func() { m.do(func() { m.idled(w, p, o) }) })
+	}
+	m.dispatch(w)
+}
+
+func (m *Master) idled(w *workers, p *process, o *post) {
+	if w.procs[p] == o && w.idlePost(p, o) && roster.Surplus(w.limits, w.idle()) {
+		m.drain(p)
+	}
+}
+
+func (w *workers) idle() (n int) {
+	if w.serviceCount == 1 && w.limits.MinAvail == 0 {
+		return 0 // a worker of one access is never idle
+	}
+	for p, o := range w.procs {
+		if w.idlePost(p, o) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *Master) workerDied(w *workers, p *process, o *post, status unix.WaitStatus) {
+	delete(w.procs, p)
+	if o.idle != nil {
+		o.idle.Stop()
+	}
+	user := m.released(w, o)
+	reason, bad := deathReason(status)
+	unserved := user != "" && p.served < uint64(o.accesses)
+	switch {
+	case unserved && !p.ready:
+		wait := w.hold(user).Fail(time.Now())
+		m.log.Error("worker died before it served, throttling its user", "service", w.logName, "pid", p.pid, "user", user, "reason", reason, "wait", wait)
+	case bad, unserved:
+		m.log.Error("worker died", "service", w.logName, "pid", p.pid, "user", user, "reason", reason)
+	}
+	m.dispatch(w)
+	m.keepSpare(w)
+	m.checkStopped()
+}
+
+// maxHolds bounds the users we remember as trouble.
+const maxHolds = 10000
+
+func (w *workers) hold(user string) *roster.Backoff {
+	if b := w.holds[user]; b != nil {
+		return b
+	}
+	if len(w.holds) >= maxHolds {
+		now := time.Now()
+		for u, b := range w.holds {
+			if b.Forgettable(now) {
+				delete(w.holds, u)
+			}
+		}
+	}
+	b := &roster.Backoff{}
+	if len(w.holds) < maxHolds {
+		w.holds[user] = b
+	}
+	return b
+}
+
+// retire lets a pool of an older generation end once nothing is left to do.
+func (m *Master) retire(w *workers) {
+	if !w.retired || len(w.queue) > 0 || w.asking > 0 {
+		return
+	}
+	for p, o := range w.procs {
+		if w.idlePost(p, o) {
+			m.drain(p)
+		}
+	}
+	if len(w.procs) == 0 {
+		w.spawners.Close()
+	}
+}
+
+func sameIdentity(a, b rootexec.Identity) bool {
+	return a.UID == b.UID && a.GID == b.GID && slices.Equal(a.Groups, b.Groups)
+}
