@@ -44,6 +44,9 @@ func Path(path string) func(context.Context) (net.Conn, error) {
 	}
 }
 
+// errSpent says that there will never be another connection.
+var errSpent = errors.New("connection to auth lost for good")
+
 // Once is a Dial that gives the stream it was given, one time. A Client with
 // it ends with that stream; it takes lookups or one List, not both.
 func Once(conn net.Conn) func(context.Context) (net.Conn, error) {
@@ -52,7 +55,7 @@ func Once(conn net.Conn) func(context.Context) (net.Conn, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if conn == nil {
-			return nil, errGone
+			return nil, errSpent
 		}
 		c := conn
 		conn = nil
@@ -212,6 +215,10 @@ func (c *Client) connected(ctx context.Context) (*link, error) {
 		if c.link != nil && !c.link.ended() {
 			defer c.mu.Unlock()
 			return c.link, nil
+		}
+		if errors.Is(c.failed, errSpent) {
+			defer c.mu.Unlock()
+			return nil, c.failed
 		}
 		if c.dialing == nil {
 			c.dialing = make(chan struct{})
