@@ -45,6 +45,17 @@ func (s Setting) CanonText(text string) string {
 	return canonical
 }
 
+// Shown is the default as it would be written in a file.
+func (s Setting) Shown() string {
+	switch {
+	case s.Must:
+		return "none, required"
+	case s.From != "" && s.Default == "":
+		return s.From
+	}
+	return s.Type.Write(s.DefaultValue())
+}
+
 // goesTo tells whether a program receives the setting.
 func (s Setting) goesTo(program string) bool {
 	return slices.Contains(strings.Fields(s.For), program)

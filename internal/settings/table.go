@@ -2,6 +2,8 @@ package settings
 
 import "time"
 
+//go:generate go run ./mkdoc ../../docs/culver.conf.5.md
+
 // Root is the table: the top level, and all blocks below it.
 func Root() *Block {
 	return &Block{

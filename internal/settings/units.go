@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,12 +26,13 @@ func ParseSize(s string) (int64, error) {
 	if !ok {
 		return 0, faultf(`such as "64M"`, "%q is not a size", s)
 	}
-	unit = strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(unit), "B"), "I")
-	shift := strings.Index("_KMGT", unit)
+	unit = strings.ToUpper(unit)
+	shift := 0
+	if unit != "" && unit != "B" {
+		shift = strings.Index("_KMGT", unit[:1])
+	}
 	switch {
-	case unit == "":
-		shift = 0
-	case len(unit) != 1 || shift < 1:
+	case shift < 0, shift > 0 && !slices.Contains([]string{"", "B", "IB"}, unit[1:]):
 		return 0, faultf("K, M, G or T", "%q has an unknown unit", s)
 	}
 	if n > math.MaxInt64>>(10*shift) {
