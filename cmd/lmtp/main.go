@@ -9,7 +9,6 @@ package main
 import (
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"culver/internal/authproto"
@@ -28,11 +27,10 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
-	auth := p.Settings.String("auth_socket_path")
-	if !filepath.IsAbs(auth) {
-		auth = filepath.Join(p.Settings.String("base_dir"), auth)
+	users := &authproto.Client{
+		Dial:    authproto.Path(p.Settings.String("auth_socket_path")),
+		Timeout: p.Settings.Duration("auth_lookup_timeout"),
 	}
-	users := &authproto.Client{Dial: authproto.Path(auth), Timeout: p.Settings.Duration("auth_lookup_timeout")}
 	control := lmtp.NewControl(p.Control)
 	front := lmtp.New(options, users, control, log)
 

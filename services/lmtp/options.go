@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -72,9 +71,6 @@ func OptionsOf(b finished.Bag) (Options, error) {
 	o.Workarounds.MailboxForPath = slices.Contains(workarounds, "mailbox-for-path")
 	if o.Hostname == "" {
 		o.Hostname, _ = os.Hostname()
-	}
-	if o.SpoolDir == "" {
-		o.SpoolDir = filepath.Join(b.String("base_dir"), "spool")
 	}
 	var err error
 	if o.LoginTrusted, err = prefixes(b.List("login_trusted_networks")); err != nil {
