@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ const (
 	maxSize       = 1 << 30     // of the file; offsets are 32 bits
 	maxComplaints = 20          // lines complained of in one version of the file
 	lookEvery     = time.Second // least time between two looks at the file
+	spareMemory   = 32 << 20    // for all that is not the file
 	settleTime    = time.Second // a file written in place is read when it has rested so long
 )
 
@@ -41,11 +43,12 @@ var ErrNoUser = errors.New("no line names the user")
 // do not have the user.
 var ErrStale = errors.New("users file cannot be read now")
 
-// File is one file. Path is set before use; Now and Logf may be.
+// File is one file. Path is set before use, the others may be.
 type File struct {
-	Path string
-	Now  func() time.Time
-	Logf func(l logline.Level, format string, args ...any)
+	Path   string
+	Now    func() time.Time
+	Logf   func(l logline.Level, format string, args ...any)
+	Memory int64 // what the process may have; 0: RLIMIT_DATA says
 
 	now  atomic.Pointer[state]
 	look sync.Mutex // held by who looks at the file and loads it
@@ -151,7 +154,9 @@ func (f *File) current(wait bool) *state {
 	}
 	f.next = now.Add(lookEvery)
 	s = f.examine(s, now)
-	f.now.Store(s)
+	if f.now.Swap(s) != s && s.whole && len(s.data.text) > spareMemory {
+		debug.FreeOSMemory() // the old data; RLIMIT_DATA counts them until then
+	}
 	return s
 }
 
@@ -184,6 +189,9 @@ func (f *File) examine(old *state, now time.Time) *state {
 	if old.data != nil && !rested && (sameFile || seen.mtime == seen.ctime) {
 		return stale
 	}
+	if err := f.fits(old, seen.size); err != nil {
+		return f.complain(stale, err)
+	}
 	text, err := readFile(f.Path, seen)
 	switch {
 	case errors.Is(err, errMoving):
@@ -195,6 +203,28 @@ func (f *File) examine(old *state, now time.Time) *state {
 		return stale
 	}
 	return f.accept(text, seen)
+}
+
+// fits refuses a file for which the memory would not do: the old data and the
+// new are held side by side, and a process that dies of it would read the same
+// file at its next start.
+func (f *File) fits(old *state, size int64) error {
+	limit := f.Memory
+	if limit == 0 {
+		var r unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_DATA, &r); err != nil || r.Cur > 1<<60 {
+			return nil
+		}
+		limit = int64(r.Cur)
+	}
+	if old.data != nil {
+		size += int64(len(old.data.text))
+	}
+	if need := size + size/4 + spareMemory; need > limit {
+		return fmt.Errorf("%s: needs about %d MB of memory while it is read, vsz_limit of service auth allows %d MB",
+			f.Path, need>>20, limit>>20)
+	}
+	return nil
 }
 
 // accept makes text the data that lookups see.

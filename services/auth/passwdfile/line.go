@@ -46,12 +46,11 @@ func nameOf(text []byte) []byte {
 	if len(text) == 0 || text[0] == '#' || text[0] == ':' {
 		return nil
 	}
-	i := bytes.IndexAny(text, ":\n")
-	if i >= 0 && text[i] == ':' {
-		return text[:i]
-	}
-	if i >= 0 {
+	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		text = text[:i]
+	}
+	if i := bytes.IndexByte(text, ':'); i >= 0 {
+		return text[:i]
 	}
 	return bytes.TrimSuffix(text, []byte("\r"))
 }

@@ -215,6 +215,17 @@ func TestBrokenFile(t *testing.T) {
 	}
 }
 
+func TestFileTooLargeForTheMemory(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, alice)
+	b.Memory = spareMemory + 100
+	b.want("small enough", "alice=5000")
+	b.rename(alice + bob + strings.Repeat("# filler\n", 10))
+	b.pass(time.Second)
+	b.want("too large beside the old data", "alice=5000", "bob=stale")
+	b.wantLogged(1, "vsz_limit of service auth allows 32 MB")
+}
+
 func TestCommentsMakeAnEmptyFileDeliberate(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "# nobody yet\n")
