@@ -15,7 +15,7 @@ PROGRAMS := $(notdir $(patsubst %/main.go,%,$(wildcard cmd/*/main.go)))
 # Static and position-dependent: an exec of a per-user worker pays for every
 # library and relocation.
 export CGO_ENABLED = 0
-BUILD = $(GO) build -trimpath -buildvcs=false -buildmode=exe -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD = $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 .PHONY: all build test race check fmt vet staticcheck arrows deps fuzz bench demo run install clean
 

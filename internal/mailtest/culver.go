@@ -24,7 +24,6 @@ const (
 	uidLog
 	uidAuth
 	uidLMTP
-	uidDoveadm
 )
 
 // User is one mail user of a system.
@@ -131,7 +130,6 @@ func (c *Culver) settings(o Options, users string, root bool) string {
 		say("default_internal_user = %d\ndefault_internal_group = %d", uidInternal, uidInternal)
 		say("first_valid_uid = 500")
 		say("service log {\n  user = %d\n}\nservice auth {\n  user = %d\n}", uidLog, uidAuth)
-		say("service doveadm {\n  user = %d\n}", uidDoveadm)
 	} else {
 		say("first_valid_uid = %d\nfirst_valid_gid = %d", max(1, min(500, os.Getuid())), max(1, min(500, os.Getgid())))
 	}
@@ -165,7 +163,11 @@ func (c *Culver) Start(output io.Writer) error {
 		c.err = c.cmd.Wait()
 		close(c.ended)
 	}()
-	return c.await(20 * time.Second)
+	err := c.await(20 * time.Second)
+	if err != nil && c.Running() {
+		c.Stop()
+	}
+	return err
 }
 
 // await looks for the greeting. The socket exists before its server does, so
@@ -197,7 +199,6 @@ func (c *Culver) await(limit time.Duration) error {
 		case <-c.ended:
 			return fmt.Errorf("culver ended before it was ready: %w\n%s", exitError(c.err), c.Trouble())
 		case <-end:
-			c.Stop()
 			return fmt.Errorf("no socket %s after %v: %w\n%s", c.Socket, limit, err, c.Trouble())
 		}
 	}
