@@ -21,7 +21,7 @@ func (l *loader) include(src *source, b *hclsyntax.Block, into *node) {
 	if !filepath.IsAbs(full) {
 		full = filepath.Join(filepath.Dir(src.name), full)
 	}
-	matches, err := filepath.Glob(full) // sorted
+	matches, err := l.glob(full)
 	switch {
 	case err != nil:
 		l.add(at, fmt.Sprintf("include %q: bad pattern", pattern), "")

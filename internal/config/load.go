@@ -15,7 +15,7 @@ import (
 // Load reads the configuration at path, then each extra file as if it were
 // included at the end. With any Problem the Config is not to be used.
 func Load(path string, acc Accounts, extra ...string) (*settings.Config, []Problem) {
-	l := &loader{}
+	l := &loader{glob: filepath.Glob}
 	root := newNode(settings.Root(), "", Pos{path, 1, 1})
 	for _, name := range append([]string{path}, extra...) {
 		if err := l.file(name, root); err != nil {
@@ -30,6 +30,7 @@ func Load(path string, acc Accounts, extra ...string) (*settings.Config, []Probl
 
 // loader reads files into a tree of nodes.
 type loader struct {
+	glob     func(pattern string) (sorted []string, err error)
 	problems []Problem
 	files    []string // all that were read, in order
 	reading  []string // those being read now, the outermost first

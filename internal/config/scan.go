@@ -42,6 +42,9 @@ func (s *source) scan() (minor []fault, fatal *fault) {
 	inComment := false
 	for i := range s.lines {
 		var f *fault
+		if l := s.lines[i]; l.end-l.start > maxLine {
+			return c.minor, &fault{l.start, fmt.Sprintf("a line of more than %d bytes", maxLine), ""}
+		}
 		if inComment, f = c.line(i, inComment); f != nil {
 			return c.minor, f
 		}
@@ -103,6 +106,9 @@ func (c *scanner) line(i int, inComment bool) (bool, *fault) {
 				c.rejoin(at)
 			}
 			c.open = append(c.open, bracket{at, i, c.indent(i), b})
+			if len(c.open) > maxDepth {
+				return false, &fault{at, fmt.Sprintf("more than %d brackets inside each other", maxDepth), ""}
+			}
 		case b == '}' || b == ']' || b == ')':
 			if first && b == '}' && len(c.open) > 0 && c.indent(i) < c.top().indent {
 				c.suspicious(i)

@@ -7,11 +7,17 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"unicode/utf8"
 )
 
-// maxFile bounds one file: a configuration of this size is a mistake.
-const maxFile = 4 << 20
+// Bounds of one file. More is a mistake, and HCL's parser, which recurses, would
+// take its stack with it.
+const (
+	maxFile  = 1 << 20
+	maxLine  = 1 << 16
+	maxDepth = 32
+)
 
 // guard stands for the { of %{ and ${ in strings while HCL parses, which would
 // take them for its own templates. One byte for one, so that places stay true.
@@ -32,9 +38,10 @@ type line struct {
 	muted      bool
 }
 
-// readSource reads a file. Only regular files: a named pipe would hang root.
+// readSource reads a file. Only regular files, and opened without waiting: a
+// named pipe would hang root.
 func readSource(name string) (*source, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, plain(err)
 	}

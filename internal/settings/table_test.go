@@ -200,6 +200,7 @@ func TestUnits(t *testing.T) {
 		{"one too large", "8388608T", 0, true, ParseSize},
 		{"unit alone", "M", 0, true, ParseSize},
 		{"sign", "-5", 0, true, ParseSize},
+		{"nor is an underscore", "5_", 0, true, ParseSize},
 		{"an I is no unit", "5I", 0, true, ParseSize},
 		{"seconds without unit", "5", 5e9, false, nanoseconds},
 		{"m is a minute", "2m", 120e9, false, nanoseconds},

@@ -32,7 +32,7 @@ func ParseSize(s string) (int64, error) {
 		shift = strings.Index("_KMGT", unit[:1])
 	}
 	switch {
-	case shift < 0, shift > 0 && !slices.Contains([]string{"", "B", "IB"}, unit[1:]):
+	case unit != "" && unit != "B" && shift < 1, shift > 0 && !slices.Contains([]string{"", "B", "IB"}, unit[1:]):
 		return 0, faultf("K, M, G or T", "%q has an unknown unit", s)
 	}
 	if n > math.MaxInt64>>(10*shift) {
