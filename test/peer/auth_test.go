@@ -137,6 +137,10 @@ func TestOurClientAsksDovecotsAuth(t *testing.T) {
 
 // ourAuth serves users on the socket whose path it gives.
 func ourAuth(t *testing.T, users string) string {
+	return ourAuthAs(t, users, auth.Socket{Mode: 0o600})
+}
+
+func ourAuthAs(t *testing.T, users string, sock auth.Socket) string {
 	t.Helper()
 	dir := t.TempDir()
 	file, socket := filepath.Join(dir, "users"), filepath.Join(dir, "auth-userdb")
@@ -159,7 +163,7 @@ func ourAuth(t *testing.T, users string) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Serve(l, auth.MasterRole(), auth.Socket{Mode: 0o600})
+		s.Serve(l, auth.MasterRole(), sock)
 	}()
 	t.Cleanup(func() {
 		l.Close()
@@ -210,5 +214,47 @@ func TestDoveadmAsksOurAuth(t *testing.T) {
 				t.Errorf("doveadm %q: exit %d, want %d; output %q, want %q in it", tt.args, code, tt.code, out, tt.want)
 			}
 		})
+	}
+}
+
+// TestDoveadmOfAnotherUser asks as nobody on a socket of mode 0666.
+func TestDoveadmOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	mailtest.NeedRoot(t)
+	doveadm := mailtest.NeedProgram(t, "doveadm", "dovecot-core")
+	setpriv := mailtest.NeedProgram(t, "setpriv", "util-linux")
+	socket := ourAuthAs(t, authUsers+"mine@example.com:{PLAIN}x:65534:65534::/srv/mine::\n", auth.Socket{Mode: 0o666, UID: 0, GID: 0})
+	dir := filepath.Dir(socket)
+	conf := filepath.Join(dir, "dovecot.conf")
+	if err := os.WriteFile(conf, []byte("base_dir="+dir+"\nssl=no\nlog_path=/dev/null\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []error{os.Chmod(socket, 0o666), os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	for _, tt := range []struct {
+		name, user string
+		code       int
+	}{
+		{"of its own uid", "mine@example.com", 0},
+		{"of another uid", "alice@example.com", 75},
+		{"nobody", "nosuch@example.com", 67},
+		{"a list", "*", 75},
+	} {
+		cmd := exec.Command(setpriv, "--reuid=65534", "--regid=65534", "--clear-groups",
+			doveadm, "-c", conf, "-o", "auth_socket_path="+socket, "user", tt.user)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		code := 0
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if code != tt.code || tt.user == "*" && strings.Contains(string(out), "@") {
+			t.Errorf("%s: exit %d, want %d; output %q", tt.name, code, tt.code, out)
+		}
 	}
 }
