@@ -57,6 +57,8 @@ func (m *Master) start(d *daemon) {
 	}
 	c := rootexec.Child{Identity: d.identity, Control: theirs, Log: log}
 	d.spawners.Start(c, func(res rootexec.Result) { m.post(func() { m.daemonSpawned(d, p, res) }) })
+	unix.Close(theirs)
+	unix.Close(log)
 	time.AfterFunc(readyLimit, func() { m.do(func() { m.unready(d, p) }) })
 }
 

@@ -3,6 +3,8 @@ package master
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"culver/master/internal/rootexec"
 	"culver/master/roster"
 )
@@ -57,6 +59,8 @@ func (m *Master) spawnSpare(w *workers, who rootexec.Identity) {
 	w.spawners.Start(c, func(res rootexec.Result) {
 		m.post(func() { m.spareSpawned(w, p, res) })
 	})
+	unix.Close(theirs)
+	unix.Close(log)
 }
 
 func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {

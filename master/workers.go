@@ -152,6 +152,8 @@ func (m *Master) spawnFor(w *workers, r *request) {
 	w.spawners.Start(c, func(res rootexec.Result) {
 		m.post(func() { m.spawned(w, p, r, front, res) })
 	})
+	unix.Close(theirs)
+	unix.Close(log)
 }
 
 // enlist puts a process on the pool's books and wires what it does to them.
