@@ -62,7 +62,7 @@ func (b *builder) derive() {
 	b.global["auth_socket_path"] = under(base, b.global["auth_socket_path"])
 	var gids []string
 	for _, name := range b.global.List("mail_access_groups") {
-		gid := b.group(b.root.at("mail_access_groups"), name)
+		gid := b.group(b.root, "mail_access_groups", name)
 		if gid == 0 {
 			b.add(b.root.at("mail_access_groups"), fmt.Sprintf("mail_access_groups: %q is gid 0", name), "workers never get root's group")
 		}
@@ -124,7 +124,7 @@ func (b *builder) service(builtin settings.Builtin) (settings.Service, bool) {
 		},
 	}
 	for _, name := range svc.GroupNames {
-		svc.Groups = append(svc.Groups, b.group(n.at("extra_groups"), name))
+		svc.Groups = append(svc.Groups, b.group(n, "extra_groups", name))
 	}
 	slices.Sort(svc.Groups)
 	svc.Groups = slices.Compact(svc.Groups)
@@ -146,21 +146,44 @@ func (b *builder) process(n *node, v finished.Bag) settings.Account {
 	a := settings.Account{Name: v["user"], Group: v["group"], UID: -1, GID: -1}
 	uid, gid, err := userIDs(b.acc, a.Name)
 	if err != nil {
-		b.add(n.at("user"), fmt.Sprintf("service %q: %v", n.label, err), "create the account, or give another name or a number")
+		b.account(n, "user", a.Name, err)
 	}
 	if a.UID, a.GID = uid, gid; a.Group != "" {
-		a.GID = b.group(n.at("group"), a.Group)
+		a.GID = b.group(n, "group", a.Group)
 	}
 	return a
 }
 
 // group resolves a group and reports one that is missing.
-func (b *builder) group(at Pos, name string) int {
+func (b *builder) group(n *node, setting, name string) int {
 	gid, err := groupID(b.acc, name)
 	if err != nil {
-		b.add(at, err.Error(), "create the group, or give another name or a number")
+		b.account(n, setting, name, err)
 	}
 	return gid
+}
+
+// account reports a name that the host does not have, where it was written: in
+// the block, or as the default of all blocks.
+func (b *builder) account(n *node, setting, name string, err error) {
+	at, where := n.at(setting), ""
+	if n.kind.Kind != "" {
+		where = fmt.Sprintf("%s %q: ", n.kind.Kind, n.label)
+	}
+	hint := "create it, or give another name or a number"
+	if _, own := n.set[setting]; !own {
+		global := "default_internal_group"
+		if setting == "user" {
+			global = "default_internal_user"
+		}
+		if b.global[global] == name {
+			hint = "create it, or set " + global
+			if g, written := b.root.set[global]; written {
+				at, where, hint = g.Pos, global+": ", "create it, or give another name or a number" // once for all who use it
+			}
+		}
+	}
+	b.add(at, where+err.Error(), hint)
 }
 
 // files builds the listeners that have a path; those with mode 0 are off.
@@ -212,12 +235,12 @@ func (b *builder) owner(n *node, v finished.Bag) settings.Account {
 	if a.Name != "" {
 		uid, _, err := userIDs(b.acc, a.Name)
 		if err != nil {
-			b.add(n.at("user"), fmt.Sprintf("%s %q: %v", n.kind.Kind, n.label, err), "create the account, or give another name or a number")
+			b.account(n, "user", a.Name, err)
 		}
 		a.UID = uid
 	}
 	if a.Group != "" {
-		a.GID = b.group(n.at("group"), a.Group)
+		a.GID = b.group(n, "group", a.Group)
 	}
 	return a
 }
