@@ -50,6 +50,7 @@ type Config struct {
 	Separator string // of that namespace; "" is the layout's own
 	Auto      []AutoFolder
 
+	Names    *Names        // nil where the process has one Store only
 	Host     string        // last part of file names
 	NoSync   bool          // mail_fsync = never
 	CRLF     bool          // mail_save_crlf
@@ -69,9 +70,7 @@ type AutoFolder struct {
 // Store is one user's mail. It is not for use by several goroutines.
 type Store struct {
 	c    Config
-	last int64  // the time in the last file name, in microseconds
-	seq  uint64 // the Q of the next file name
-	root int    // descriptor of Root, -1 until it is needed
+	root int // descriptor of Root, -1 until it is needed
 }
 
 // New makes a Store; it opens nothing yet.
@@ -81,6 +80,9 @@ func New(c Config) *Store {
 	}
 	if c.Warn == nil {
 		c.Warn = func(string) {}
+	}
+	if c.Names == nil {
+		c.Names = &Names{}
 	}
 	if c.Inbox == "" {
 		c.Inbox = c.Root

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBase keeps a base name below 200 bytes, so that flags and keywords have
+// maxHost keeps a base name below 200 bytes, so that flags and keywords have
 // room in the 255 of a file name (spec/maildir.md 3). The rest of the name
 // needs at most 20+2+6+1+10+1+20+1 and twice 3+19 bytes.
 const maxHost = 90
@@ -36,13 +36,21 @@ func cleanHost(host string) string {
 	return b.String()
 }
 
+// Names is what a process remembers of the names it gave. A process has one,
+// whatever number of Stores it opens: the clock may be set back between two.
+type Names struct {
+	last int64  // the time in the last name, in microseconds
+	seq  uint64 // the Q of the last name
+}
+
 // uniqueName gives a name that nobody used and nobody will: time, process,
 // counter, host. It begins with the time, because readers number messages they
 // find together in that order.
 func (s *Store) uniqueName() string {
-	now := max(s.c.Now().UnixMicro(), s.last+1)
-	s.last = now
-	s.seq++
+	names := s.c.Names
+	now := max(s.c.Now().UnixMicro(), names.last+1)
+	names.last = now
+	names.seq++
 	b := make([]byte, 0, 160)
 	b = strconv.AppendInt(b, now/1e6, 10)
 	b = append(b, ".M"...)
@@ -50,7 +58,7 @@ func (s *Store) uniqueName() string {
 	b = append(b, 'P')
 	b = strconv.AppendInt(b, int64(unix.Getpid()), 10)
 	b = append(b, 'Q')
-	b = strconv.AppendUint(b, s.seq, 10)
+	b = strconv.AppendUint(b, names.seq, 10)
 	b = append(b, '.')
 	b = append(b, s.c.Host...)
 	return string(b)

@@ -22,6 +22,7 @@ import (
 
 	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
+	"culver/internal/mailstore/maildir"
 	"culver/internal/settings/finished"
 	"culver/internal/worker"
 )
@@ -37,6 +38,7 @@ func Run(p *worker.Process) int {
 	if err := p.Status(1, 0); err != nil {
 		return 0 // the master is gone
 	}
+	var names maildir.Names
 	for served := 0; ; {
 		m, fd, err := p.Next()
 		switch {
@@ -51,7 +53,7 @@ func Run(p *worker.Process) int {
 			logline.Print(logline.Error, "", "", "control socket: message %d is not for a worker", m.Kind)
 			return worker.ExitTempfail
 		}
-		serve(p.Settings, m.Text, fd)
+		serve(p.Settings, &names, m.Text, fd)
 		served++
 		available := 1
 		if limit > 0 && served >= limit {
@@ -64,7 +66,7 @@ func Run(p *worker.Process) int {
 }
 
 // serve speaks with the front about one user.
-func serve(settings finished.Bag, grantText string, fd int) {
+func serve(settings finished.Bag, names *maildir.Names, grantText string, fd int) {
 	c := newConn(fd)
 	defer c.close()
 	grant, err := finished.Decode([]byte(grantText))
@@ -75,7 +77,7 @@ func serve(settings finished.Bag, grantText string, fd int) {
 		logline.Print(logline.Error, "", "", "grant: %v", err)
 		return // the front answers 451 for us
 	}
-	s := session{settings: settings, user: settings["user"], c: c}
+	s := session{settings: settings, user: settings["user"], names: names, c: c}
 	defer s.close()
 	s.converse()
 }

@@ -18,7 +18,7 @@ func (d *delivery) log(l logline.Level, result string) {
 
 func (d *delivery) logValue(name, result string) string {
 	switch name {
-	case "$", "message":
+	case "$", "msg", "message":
 		return clean(result, 1024)
 	case "m", "msgid":
 		if id := clean(d.header("Message-ID"), maxMessageID); id != "" {
@@ -31,8 +31,12 @@ func (d *delivery) logValue(name, result string) string {
 		return clean(bareAddress(d.header("From")), maxShown)
 	case "e", "from_envelope":
 		return clean(d.sender.String(), maxShown)
-	case "to_envelope":
+	case "t", "to_envelope":
 		return clean(d.rcpt.path.String(), maxShown)
+	case "u", "user":
+		return d.user
+	case "session":
+		return d.client.session
 	case "p", "size":
 		return strconv.FormatInt(d.saved.Size, 10)
 	case "w", "vsize":

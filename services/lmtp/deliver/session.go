@@ -19,6 +19,7 @@ const maxBadCommands = 10
 type session struct {
 	settings finished.Bag
 	user     string
+	names    *maildir.Names
 	c        *conn
 	started  time.Time
 	quit     bool
@@ -223,6 +224,7 @@ func (s *session) rcptTo(args string) {
 		s.reply(451, "4.3.0", "<"+r.path.String()+"> Temporary internal error")
 		return
 	}
+	c.Names = s.names
 	c.Warn = func(text string) { s.log(logline.Warn, text) }
 	r.store = maildir.New(c)
 	if refusal := s.checkQuota(r); refusal != nil {
