@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"culver/internal/authproto"
 	"culver/internal/settings/finished"
+	"culver/services/auth/userdb"
 )
 
 // answer puts a lookup's outcome in one word or line.
@@ -164,4 +168,50 @@ func TestBadSettings(t *testing.T) {
 			t.Errorf("%s: got %v, want %q in it", tt.name, err, tt.want)
 		}
 	}
+}
+
+// TestUsersFileGoesWhileWeRun: nobody becomes unknown by it, and the log says
+// it once, however many ask.
+func TestUsersFileGoesWhileWeRun(t *testing.T) {
+	t.Parallel()
+	h := &house{Users: filepath.Join(t.TempDir(), "users")}
+	if err := os.WriteFile(h.Users, []byte("alice:x:5000:5001::/a::\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(settings(h.Users, nil), h.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ahead atomic.Int64
+	s.Users[0].(*userdb.PasswdFile).File.Only().Now = func() time.Time {
+		return time.Now().Add(time.Duration(ahead.Load()))
+	}
+	ours, theirs := net.Pipe()
+	s.ServeConn(theirs)
+	c := &authproto.Client{Dial: authproto.Once(ours)}
+	defer c.Close()
+	ask := func(when, user, want string) {
+		t.Helper()
+		if got := answer(c.Lookup(context.Background(), user, authproto.Params{})); got != want {
+			t.Errorf("%s: %s: got %q, want %q", when, user, got, want)
+		}
+	}
+	ask("whole", "alice", "alice 5000 5001 /a map[]")
+	ask("whole", "bob", "unknown")
+	if err := os.Rename(h.Users, h.Users+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		ahead.Add(int64(2 * time.Second))
+		ask("gone", "alice", "alice 5000 5001 /a map[]")
+		ask("gone", "bob", "later")
+	}
+	if n := strings.Count(h.logged(), "no such file"); n != 1 || strings.Count(h.logged(), "\n") != 0 {
+		t.Errorf("logged %q, want one line", h.logged())
+	}
+	if err := os.Rename(h.Users+".away", h.Users); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Add(int64(2 * time.Second))
+	ask("back", "bob", "unknown")
 }

@@ -9,6 +9,7 @@ import (
 	"culver/internal/maillog/logline"
 	"culver/services/auth/field"
 	"culver/services/auth/passdb"
+	"culver/services/auth/passwdfile"
 	"culver/services/auth/userdb"
 	"culver/services/auth/vars"
 )
@@ -96,6 +97,8 @@ func (c *conn) refuse(r *request, err error) {
 		c.fail(r, refused.Reason)
 	case errors.Is(err, passdb.ErrNoLookup):
 		c.fail(r, err.Error())
+	case errors.Is(err, passwdfile.ErrStale):
+		c.reply(r, "FAIL") // the file's own complaint is in the log, once
 	default:
 		c.Logf(logline.Error, r.vars.User, "user %q: %v: temporary failure", r.vars.User, err)
 		c.reply(r, "FAIL")

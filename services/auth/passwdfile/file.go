@@ -172,7 +172,7 @@ func (f *File) examine(old *state, now time.Time) *state {
 	stale := &state{data: old.data, of: old.of}
 	seen, err := statFile(f.Path)
 	if err != nil {
-		return f.complain(stale, err)
+		return f.complain(stale, logline.Error, err)
 	}
 	twice := seen == f.seen
 	f.seen = seen
@@ -187,20 +187,20 @@ func (f *File) examine(old *state, now time.Time) *state {
 	rested := twice || now.UnixNano()-seen.mtime >= int64(settleTime)
 	sameFile := seen.dev == old.of.dev && seen.ino == old.of.ino
 	if old.data != nil && !rested && (sameFile || seen.mtime == seen.ctime) {
-		return stale
+		return f.complain(stale, logline.Info, f.moving())
 	}
 	if err := f.fits(old, seen.size); err != nil {
-		return f.complain(stale, err)
+		return f.complain(stale, logline.Error, err)
 	}
 	text, err := readFile(f.Path, seen)
 	switch {
 	case errors.Is(err, errMoving):
-		return stale
+		return f.complain(stale, logline.Info, f.moving())
 	case err != nil:
-		return f.complain(stale, err)
+		return f.complain(stale, logline.Error, err)
 	case text[len(text)-1] != '\n' && !rested:
 		// A number cut short is another number: uid 10001 becomes 1000.
-		return stale
+		return f.complain(stale, logline.Info, f.moving())
 	}
 	return f.accept(text, seen)
 }
@@ -241,15 +241,20 @@ func (f *File) accept(text []byte, of version) *state {
 	return &state{data: data, whole: true, of: of}
 }
 
+// moving is the complaint of a file that is not whole yet.
+func (f *File) moving() error {
+	return fmt.Errorf("%s: the file is being written (a rename into place would not need this pause)", f.Path)
+}
+
 // complain logs err once for as long as it stays the same.
-func (f *File) complain(s *state, err error) *state {
+func (f *File) complain(s *state, l logline.Level, err error) *state {
 	if text := err.Error(); text != f.said {
 		f.said = text
 		known := "no user is known from before, so all lookups fail for now"
 		if s.data != nil {
 			known = fmt.Sprintf("the %d users of the last good data are still answered, lookups of others fail for now", s.data.users)
 		}
-		f.log(logline.Error, "passwd-file %v: %s", err, known)
+		f.log(l, "passwd-file %v: %s", err, known)
 	}
 	return s
 }

@@ -159,9 +159,10 @@ func TestReload(t *testing.T) {
 		b.inPlace(bob)
 		b.pass(time.Second)
 		b.want("fresh", "alice=5000", "bob=stale")
+		b.wantLogged(1, "is being written")
 		b.pass(time.Second)
 		b.want("seen twice the same", "alice=unknown", "bob=5001")
-		b.wantLogged(0, "")
+		b.wantLogged(2, "read again, 1 users")
 	})
 	t.Run("a last line without its end waits", func(t *testing.T) {
 		t.Parallel()
