@@ -22,7 +22,7 @@ BUILD = $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(
 all: build
 
 build:
-	@mkdir -p bin
+	@mkdir -p bin/test
 	$(BUILD) -o bin/ ./cmd/...
 
 # Tests of whole programs take them from bin/. As root this includes the tests
@@ -64,10 +64,12 @@ bench: build
 	$(GO) run ./test/bench
 
 demo: build
-	$(GO) run ./test/demo
+	$(BUILD) -o bin/test/ ./test/demo ./test/demo/probe
+	bin/test/demo
 
 run: build
-	$(GO) run ./test/demo -foreground
+	$(BUILD) -o bin/test/ ./test/demo ./test/demo/probe
+	bin/test/demo -foreground
 
 install: build
 	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/conf.d

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,10 +58,20 @@ type Options struct {
 	Output   io.Writer // standard error of the master goes here as well
 }
 
-// Repository is the root of the source tree.
+// Repository is the root of the source tree: the folder above the working one
+// that has the module's file. (A program built with -trimpath does not know where
+// its source was.)
 func Repository() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	dir, err := os.Getwd()
+	if err != nil {
+		return "."
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	return "."
 }
 
 // Prepare makes the folders, users and configuration of a system. As root each

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -148,14 +147,11 @@ Running, master pid %d. ^C stops it.
 	}
 }
 
-// buildProbe compiles the hostile worker in the place of lmtp-deliver.
-func buildProbe(libexec string) error {
+// placeProbe puts the hostile worker in the place of lmtp-deliver.
+func placeProbe(libexec string) error {
 	made := filepath.Join(libexec, "probe")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", made, "./test/demo/probe")
-	cmd.Dir = mailtest.Repository()
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the probe: %w\n%s", err, out)
+	if err := copyProgram(filepath.Join(mailtest.Repository(), "bin", "test", "probe"), made); err != nil {
+		return fmt.Errorf("make demo builds the probe: %w", err)
 	}
 	return os.Rename(made, filepath.Join(libexec, "lmtp-deliver"))
 }

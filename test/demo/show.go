@@ -79,8 +79,10 @@ var writer = regexp.MustCompile(`P([0-9]+)`)
 
 // copies shows each user's copy, its owner, and who wrote it.
 func copies(c *mailtest.Culver, live map[int]seen) error {
-	fmt.Println("\nThe copies (owner: the file's; pid: in the file's name; uids: /proc/PID/status")
-	fmt.Println("while that process was held at the opening of the file):")
+	fmt.Println("\nThe copies (the pid is in the file's name)")
+	if live != nil {
+		fmt.Println("and /proc/PID/status of their writers, each held while it opened its file:")
+	}
 	pids := map[int]string{}
 	for _, u := range c.Users {
 		files, err := filepath.Glob(filepath.Join(u.Home, "Maildir", "new", "*"))
@@ -167,7 +169,7 @@ func refused(c *mailtest.Culver) error {
 	if err := os.Chown(targets, c.Users[0].UID, c.Users[0].GID); err != nil {
 		return err
 	}
-	if err := buildProbe(c.Bin); err != nil {
+	if err := placeProbe(c.Bin); err != nil {
 		return err
 	}
 	fmt.Printf("\nA hostile program in the place of lmtp-deliver, born as %s:\n", c.Users[0].Name)
