@@ -85,19 +85,19 @@ func hasWildcard(parts []string) bool {
 // onDisk gives the directories of a folder, from the root down: one for
 // Maildir++, one for each level in LAYOUT=fs.
 func (s *Store) onDisk(parts []string) []string {
+	names := s.encoded(parts)
 	if s.c.FS {
-		names := make([]string, len(parts))
-		for i, p := range parts {
-			names[i] = s.encode(p)
-		}
 		return names
 	}
-	var b strings.Builder
-	for _, p := range parts {
-		b.WriteByte('.')
-		b.WriteString(s.encode(p))
+	return []string{"." + join(names, ".")}
+}
+
+func (s *Store) encoded(parts []string) []string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = s.encode(p)
 	}
-	return []string{b.String()}
+	return names
 }
 
 func (s *Store) encode(part string) string {

@@ -92,7 +92,9 @@ func (s *Store) withSubscription(at int, parts []string) ([]byte, error) {
 			lines[i] = s.upgradeSubscription(l)
 		}
 	}
-	line := join(parts, "\t")
+	// Spelled as on disk, in modified UTF-7: so Dovecot 2.3.19 writes it, and
+	// compares when the user unsubscribes (observed, against spec/maildir.md 12).
+	line := join(s.encoded(parts), "\t")
 	if slices.Contains(lines, line) {
 		return nil, nil
 	}
@@ -113,15 +115,10 @@ func splitSubscriptions(text string) (lines []string, isNew bool) {
 // upgradeSubscription turns a line of the old format, a name as on disk, into
 // one of the new.
 func (s *Store) upgradeSubscription(line string) string {
-	sep := "."
 	if s.c.FS {
-		sep = "/"
+		return strings.ReplaceAll(line, "/", "\t")
 	}
-	parts := strings.Split(line, sep)
-	for i := range parts {
-		parts[i] = s.decode(parts[i])
-	}
-	return join(parts, "\t")
+	return strings.ReplaceAll(line, ".", "\t")
 }
 
 func readFile(at int, name string) (string, error) {
