@@ -186,10 +186,19 @@ func TestUsersFileGoesWhileWeRun(t *testing.T) {
 	s.Users[0].(*userdb.PasswdFile).File.Only().Now = func() time.Time {
 		return time.Now().Add(time.Duration(ahead.Load()))
 	}
-	ours, theirs := net.Pipe()
-	s.ServeConn(theirs)
-	c := &authproto.Client{Dial: authproto.Once(ours)}
+	socket := filepath.Join(filepath.Dir(h.Users), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := &authproto.Client{Dial: authproto.Path(socket)}
 	defer c.Close()
+	go func() {
+		if theirs, err := l.Accept(); err == nil {
+			s.ServeConn(theirs)
+		}
+	}()
 	ask := func(when, user, want string) {
 		t.Helper()
 		if got := answer(c.Lookup(context.Background(), user, authproto.Params{})); got != want {
