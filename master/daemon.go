@@ -114,7 +114,7 @@ func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {
 		m.log.Warn("service ended badly", "service", d.name, "pid", p.pid, "reason", reason)
 	}
 	switch {
-	case !current || m.stopping:
+	case !current || d.retired || m.stopping:
 	case p.served > 0 || time.Since(p.born) > settledIn:
 		d.backoff.Served()
 		m.start(d)
