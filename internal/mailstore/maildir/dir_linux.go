@@ -38,6 +38,12 @@ func fsync(fd int) error {
 	return err
 }
 
+// What everything is made with, whatever the umask.
+const (
+	privateFile = 0o600
+	privateDir  = 0o700
+)
+
 // perm is what new files and directories get (spec/maildir.md 20).
 type perm struct {
 	file, dir uint32
@@ -59,6 +65,9 @@ func permOf(fd int) (perm, error) {
 		st.Mode, st.Gid, setgid = m|m>>2&0o111, shared.Gid, setgid && shared.Gid == st.Gid
 	}
 	p := perm{file: st.Mode&0o666 | 0o600, dir: st.Mode&0o777 | 0o700, gid: -1}
+	if setgid {
+		p.dir |= unix.S_ISGID // the kernel hands it down, and fchmod must not take it away
+	}
 	groupMatters := st.Mode>>3&7 != st.Mode&7
 	if groupMatters && !setgid && int(st.Gid) != unix.Getegid() {
 		p.gid = int(st.Gid)
@@ -66,8 +75,9 @@ func permOf(fd int) (perm, error) {
 	return p, nil
 }
 
-// apply sets mode and group of something just made. Owner bits pass every
-// umask, so the usual private mailbox costs no call.
+// apply sets group and mode of something that was just made private: whoever
+// is not of the right group never had a look at it, and where the group cannot
+// be given it stays so. The usual private mailbox costs no call.
 func (p perm) apply(fd int, mode, private uint32) error {
 	if p.gid >= 0 {
 		if err := unix.Fchown(fd, -1, p.gid); err != nil {
@@ -84,7 +94,7 @@ func (p perm) apply(fd int, mode, private uint32) error {
 // only opened. One that cannot get its group is taken away again: in the wrong
 // group it would stand open to the wrong people, or shut to the right ones.
 func (s *Store) makeDir(at int, name string, p perm) (int, error) {
-	err := unix.Mkdirat(at, name, p.dir)
+	err := unix.Mkdirat(at, name, privateDir)
 	made := err == nil
 	if err != nil && err != unix.EEXIST {
 		return -1, classed("mkdir", name, err)
@@ -96,7 +106,7 @@ func (s *Store) makeDir(at int, name string, p perm) (int, error) {
 	if !made {
 		return fd, nil
 	}
-	if err := p.apply(fd, p.dir, 0o700); err != nil {
+	if err := p.apply(fd, p.dir, privateDir); err != nil {
 		unix.Close(fd)
 		unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
 		return -1, classed("set group of", name, err)

@@ -191,7 +191,7 @@ func (f *Folder) open() (err error) {
 // mark makes the file that tells deliverers of the Maildir++ kind that quota
 // is counted in the directory above.
 func (f *Folder) mark() error {
-	fd, err := openAt(f.dir, "maildirfolder", unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, f.perm.file)
+	fd, err := openAt(f.dir, "maildirfolder", unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
 	if err == unix.EEXIST {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (f *Folder) mark() error {
 		return classed("create", "maildirfolder", err)
 	}
 	defer unix.Close(fd)
-	if err := f.perm.apply(fd, f.perm.file, 0o600); err != nil {
+	if err := f.perm.apply(fd, f.perm.file, privateFile); err != nil {
 		return classed("set group of", "maildirfolder", err)
 	}
 	return nil

@@ -136,7 +136,7 @@ func (s *Store) topDir(path string) (int, error) {
 		return -1, classed("open", parent, err)
 	}
 	defer unix.Close(above)
-	return s.makeDir(above, name, perm{dir: 0o700, gid: -1})
+	return s.makeDir(above, name, perm{dir: privateDir, gid: -1})
 }
 
 func splitLast(path string) (parent, name string) {

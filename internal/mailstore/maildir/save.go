@@ -55,7 +55,7 @@ func (f *Folder) Save(m Message) (Saved, error) {
 func (f *Folder) create() (fd int, base string, err error) {
 	for range tries {
 		base = f.s.uniqueName()
-		fd, err = openAt(f.tmp, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, f.perm.file)
+		fd, err = openAt(f.tmp, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
 		if err != unix.EEXIST {
 			break
 		}
@@ -63,9 +63,8 @@ func (f *Folder) create() (fd int, base string, err error) {
 	if err != nil {
 		return -1, "", classed("create in tmp of", f.Name, err)
 	}
-	if err := f.perm.apply(fd, f.perm.file, 0o600); err != nil {
-		// A message may stay in the process's own group (spec/maildir.md 20);
-		// the mode without the group would show it to the wrong one.
+	if err := f.perm.apply(fd, f.perm.file, privateFile); err != nil {
+		// A message may stay in the process's own group (spec/maildir.md 20).
 		f.s.warnf("%s: cannot give a message the group of its mailbox: %v", f.Name, err)
 	}
 	return fd, base, nil

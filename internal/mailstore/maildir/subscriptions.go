@@ -34,7 +34,7 @@ func (s *Store) subscribe(parts []string) error {
 		return err
 	}
 	lock := s.c.Subscriptions + ".lock"
-	fd, err := s.lock(at, lock, p)
+	fd, err := s.lock(at, lock)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (s *Store) subscribe(parts []string) error {
 		return err
 	}
 	w := lineWriter{fd: fd, buf: text}
-	if err = p.apply(fd, p.file, 0o600); err == nil {
+	if err = p.apply(fd, p.file, privateFile); err == nil {
 		err = w.flush()
 	}
 	if err == nil && !s.c.NoSync {
@@ -62,9 +62,9 @@ func (s *Store) subscribe(parts []string) error {
 }
 
 // lock makes the dot lock, and takes over one that nobody has touched.
-func (s *Store) lock(at int, name string, p perm) (int, error) {
+func (s *Store) lock(at int, name string) (int, error) {
 	for range lockTries {
-		fd, err := openAt(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, p.file)
+		fd, err := openAt(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
 		if err != unix.EEXIST {
 			return fd, classed("lock", name, err)
 		}

@@ -154,11 +154,11 @@ func (s *Store) replace(at int, name string, text []byte) (int, error) {
 		return -1, err
 	}
 	aside := name + "." + s.uniqueName()
-	fd, err := openAt(at, aside, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL, p.file)
+	fd, err := openAt(at, aside, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT|unix.O_EXCL, privateFile)
 	if err != nil {
 		return -1, classed("create", aside, err)
 	}
-	if err = p.apply(fd, p.file, 0o600); err == nil {
+	if err = p.apply(fd, p.file, privateFile); err == nil {
 		var n int
 		if n, err = unix.Write(fd, text); err == nil && n != len(text) {
 			err = unix.ENOSPC
