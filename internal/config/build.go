@@ -172,6 +172,9 @@ func (b *builder) account(n *node, setting, name string, err error) {
 	}
 	hint := "create it, or give another name or a number"
 	if _, own := n.set[setting]; !own {
+		if b.holes {
+			return // what was not understood may name another
+		}
 		global := "default_internal_group"
 		if setting == "user" {
 			global = "default_internal_user"

@@ -20,6 +20,7 @@ func Load(path string, acc Accounts, extra ...string) (*settings.Config, []Probl
 	for _, name := range append([]string{path}, extra...) {
 		if err := l.file(name, root); err != nil {
 			l.add(Pos{name, 1, 1}, fmt.Sprintf("cannot read: %v", err), "")
+			l.holes = true
 		}
 	}
 	b := &builder{loader: l, root: root, acc: acc}

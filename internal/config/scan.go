@@ -38,6 +38,9 @@ func (s *source) scan() (minor []fault, fatal *fault) {
 	if !utf8.Valid(s.text) {
 		return nil, &fault{firstInvalid(s.text), "bytes that are not UTF-8", "save the file as UTF-8"}
 	}
+	if bytes.HasPrefix(s.text, []byte("\ufeff")) {
+		return nil, &fault{0, "a byte order mark", "save the file as UTF-8 without it"}
+	}
 	c := &scanner{source: s, lastToken: -1}
 	inComment := false
 	for i := range s.lines {
@@ -95,7 +98,7 @@ func (c *scanner) line(i int, inComment bool) (bool, *fault) {
 			at++
 			continue
 		case b == '"':
-			c.indented(i, at, first)
+			c.indented(i, first)
 			end, ok := c.quoted(at, l.end)
 			if !ok {
 				return false, &fault{at, "a quote that is not closed on its line", `end the text with "`}
@@ -117,7 +120,7 @@ func (c *scanner) line(i int, inComment bool) (bool, *fault) {
 				return false, f
 			}
 		default:
-			c.indented(i, at, first)
+			c.indented(i, first)
 		}
 		first = false
 	}
@@ -207,7 +210,7 @@ func (c *scanner) indent(i int) int {
 
 // indented looks at the first text of a line: standing no deeper than the line
 // that opened a block, it was probably meant to be behind that block.
-func (c *scanner) indented(i, _ int, first bool) {
+func (c *scanner) indented(i int, first bool) {
 	if first && len(c.open) > 0 && c.top().line < i && c.indent(i) <= c.top().indent {
 		c.suspicious(i)
 	}

@@ -107,7 +107,7 @@ func lmtpRows() []Setting {
 		{Name: "deliver_log_format", Type: Template(deliverVariables), Default: "msgid=%m: %$", For: "lmtp-deliver", Own: true, Help: "Log line of a delivery. %$ is what was done, %m the Message-ID, %s the subject, %f the sender, %p and %w the size on disk and on the wire."},
 		{Name: "spool_dir", Type: Path(), For: "lmtp", Help: "Folder for messages on their way that are too large for memory, 0700 and the front's own. Empty: spool in base_dir."},
 		{Name: "spool_memory", Type: Size(0, true), Default: "128K", For: "lmtp", Help: "A message up to this size is kept in memory."},
-		{Name: "spool_limit", Type: Size(1<<20, true), Default: "512M", For: "lmtp", Help: "All messages on their way together. Beyond it the answer is 452 4.3.1. 0 is no limit."},
+		{Name: "spool_limit", Type: Size(4<<10, true), Default: "512M", For: "lmtp", Help: "All messages on their way together. Beyond it the answer is 452 4.3.1. 0 is no limit."},
 	}
 }
 
