@@ -43,7 +43,7 @@ service lmtp {
 // What is not set here has its default, so that the tests judge defaults.
 const culverConf = `
 base_dir      = "%[1]s/run"
-log_path      = "%[1]s/culver.log"
+log_path      = "%[1]s/log/culver.log"
 hostname      = "culver.example.org"
 mail_location = "maildir:%%h/Maildir"
 service lmtp {
@@ -83,14 +83,20 @@ func ConfigureCulver(dir string, users Users, more string) (*Culver, error) {
 	}
 	c := &Culver{
 		Dir: dir, Port: port, Conf: filepath.Join(dir, "culver.conf"), Socket: filepath.Join(dir, "lmtp"),
-		Log: filepath.Join(dir, "culver.log"), Users: filepath.Join(dir, "users"),
+		Log: filepath.Join(dir, "log/culver.log"), Users: filepath.Join(dir, "users"),
 	}
 	text := fmt.Sprintf(culverConf, dir, port)
+	if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
+		return nil, err
+	}
 	if os.Getuid() == 0 {
 		text += culverAccounts
+		// The log service opens its file itself, as the log user.
+		if err := os.Chown(filepath.Dir(c.Log), 61001, 61001); err != nil {
+			return nil, err
+		}
 	}
 	return c, errors.Join(
-		os.MkdirAll(dir, 0o755),
 		os.WriteFile(c.Users, []byte(users.Passwd()), 0o644),
 		os.WriteFile(c.Conf, []byte(text+more), 0o644),
 	)
