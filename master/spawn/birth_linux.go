@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,9 +20,12 @@ import (
 // file server that is gone brings many at once.
 const slowAfter = 3 * time.Millisecond
 
-// The states of a birth's opening; whoever moves it speaks to the master.
+// state is how far a birth's opening is. Whoever moves it speaks to the master
+// before the other one can: the master relies on the order.
+type state byte
+
 const (
-	opening int32 = iota
+	opening state = iota
 	slow          // the master was told Slow
 	late          // the master was told Failed: the deadline has passed
 	open          // the paths are open
@@ -33,10 +36,28 @@ type birth struct {
 	wire.Birth
 	s     *spawner
 	fds   []int // control, log
-	state atomic.Int32
 	timer *time.Timer
 	leave chan struct{} // Go came
 	paths []int         // the user's directories, O_PATH
+
+	mu    sync.Mutex
+	state state
+}
+
+// move goes from one state to another, if it is in the one, and tells the
+// master; r may be nil.
+func (b *birth) move(from, to state, r *wire.Report) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != from {
+		return false
+	}
+	b.state = to
+	if r != nil {
+		r.Serial = b.Serial
+		report(r)
+	}
+	return true
 }
 
 // run is a birth from first to last, on a thread that ends with it: its eyes
@@ -48,8 +69,8 @@ func (b *birth) run() {
 	class, err := b.open()
 	defer func() { closeAll(b.paths) }()
 	b.timer.Stop()
-	if !b.state.CompareAndSwap(opening, open) {
-		if !b.state.CompareAndSwap(slow, open) {
+	if !b.move(opening, open, nil) {
+		if !b.move(slow, open, nil) {
 			report(&wire.Report{Kind: wire.KindBack, Serial: b.Serial})
 			return
 		}
@@ -76,15 +97,12 @@ func (b *birth) run() {
 
 // tick is the timer's: first slow, then late.
 func (b *birth) tick() {
-	if b.state.CompareAndSwap(opening, slow) {
-		report(&wire.Report{Kind: wire.KindSlow, Serial: b.Serial})
+	if b.move(opening, slow, &wire.Report{Kind: wire.KindSlow}) {
 		b.timer.Reset(max(time.Duration(b.Deadline)-slowAfter, slowAfter))
 		return
 	}
-	if b.state.CompareAndSwap(slow, late) {
-		report(&wire.Report{Kind: wire.KindFailed, Serial: b.Serial, Class: wire.ClassTimeout,
-			Text: fmt.Sprintf("the directories did not open within %v", time.Duration(b.Deadline))})
-	}
+	b.move(slow, late, &wire.Report{Kind: wire.KindFailed, Class: wire.ClassTimeout,
+		Text: fmt.Sprintf("the directories did not open within %v", time.Duration(b.Deadline))})
 }
 
 // await says Opened and waits for the master's Go.

@@ -33,17 +33,18 @@ type Pool struct {
 	Program
 	size int
 
-	mu       sync.Mutex
-	opened   bool
-	closed   bool
-	next     uint64
-	spawners map[*spawner]bool
-	queue    []*birth
-	opening  map[string]*birth // by user: one opening at a time
-	forks    map[int]int       // by uid: births that a spawner is busy with
-	heldTill map[int]time.Time // by uid
-	hanging  int
-	calls    []func() // callbacks to make once mu is free
+	launching sync.Mutex // held while a spawner is started; before mu
+	mu        sync.Mutex
+	opened    bool
+	closed    bool
+	next      uint64
+	spawners  map[*spawner]bool
+	queue     []*birth
+	opening   map[string]*birth // by user: one opening at a time
+	forks     map[int]int       // by uid: births that a spawner is busy with
+	heldTill  map[int]time.Time // by uid
+	hanging   int
+	calls     []func() // callbacks to make once mu is free
 }
 
 // birth is a child asked for and not yet there.
@@ -151,14 +152,21 @@ func (b *birth) keep() (err error) {
 	return err
 }
 
-// unlock makes the callbacks that have become due, outside the lock.
+// unlock makes the callbacks that have become due: outside the lock, and on a
+// goroutine of their own, since the caller of Start or Close may be the very
+// loop that a callback hands its result to.
 func (p *Pool) unlock() {
 	calls := p.calls
 	p.calls = nil
 	p.mu.Unlock()
-	for _, call := range calls {
-		call()
+	if len(calls) == 0 {
+		return
 	}
+	go func() {
+		for _, call := range calls {
+			call()
+		}
+	}()
 }
 
 // end answers a birth. Its descriptors have gone to the child or nowhere.
@@ -458,6 +466,8 @@ func (p *Pool) pids() map[int]bool {
 // Close takes no more births; those under way end as they would, and each
 // spawner when its last one has.
 func (p *Pool) Close() {
+	p.launching.Lock()
+	defer p.launching.Unlock()
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true

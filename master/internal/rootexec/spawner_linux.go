@@ -45,6 +45,14 @@ func (s *spawner) free() bool { return s.hello && !s.gone && s.busy == nil }
 
 // launch starts one spawner and the goroutine that hears it.
 func (p *Pool) launch() (*spawner, error) {
+	p.launching.Lock()
+	defer p.launching.Unlock()
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed { // the descriptors to hand on are closed, their numbers perhaps another's
+		return nil, ErrClosed
+	}
 	ours, theirs, err := fdpass.Pair(unix.SOCK_SEQPACKET, 0)
 	if err != nil {
 		return nil, fmt.Errorf("spawner: %w", err)
@@ -199,8 +207,23 @@ func (p *Pool) relaunch() {
 	if enough {
 		return
 	}
-	if _, err := p.launch(); err != nil {
+	if _, err := p.launch(); err != nil && err != ErrClosed {
 		p.Logf("service %s: %v", p.Service, err)
+		p.forsake(err)
 		time.AfterFunc(relaunchAfter, p.relaunch)
 	}
+}
+
+// forsake answers those who wait for a spawner when there is none and none can
+// be started.
+func (p *Pool) forsake(why error) {
+	p.mu.Lock()
+	defer p.unlock()
+	if len(p.spawners) > 0 {
+		return
+	}
+	for _, b := range p.queue {
+		p.end(b, Result{Class: ClassTemp, Err: why})
+	}
+	p.queue = nil
 }
