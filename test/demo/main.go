@@ -125,7 +125,7 @@ func startWith(o mailtest.Options) (*mailtest.Culver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.Start(nil)
+	return c, c.Start(os.Stderr) // a panic of the master or of a spawner is to be seen
 }
 
 // wait keeps the system until ^C or until it ends by itself.
