@@ -53,7 +53,7 @@ func (p path) check() error {
 		if x.variable == 0 {
 			for c := range strings.SplitSeq(x.text, "/") {
 				if c == ".." {
-					return fmt.Errorf("%q: a path may not contain ..", x.text)
+					return fmt.Errorf("%q: \"..\" may not be in a path", x.text)
 				}
 			}
 			continue
@@ -177,7 +177,7 @@ func checkHome(home string) error {
 	}
 	for c := range strings.SplitSeq(home, "/") {
 		if c == ".." {
-			return fmt.Errorf("home %q contains ..", home)
+			return fmt.Errorf("home %q has \"..\" in it", home)
 		}
 	}
 	return nil

@@ -27,13 +27,17 @@ import (
 // that a later try may not meet.
 var (
 	// ErrQuota: the user's quota, or the file system's, has no room.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrQuota = errors.New("Quota exceeded (mailbox for user is full)")
 	// ErrNoFolder: the folder does not exist.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrNoFolder = errors.New("Mailbox doesn't exist")
 	// ErrName: no folder can have this name.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrName = errors.New("Invalid mailbox name")
 	// ErrDenied: the folder is there but is not ours to use: no permission, or
 	// not a directory.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrDenied = errors.New("Permission denied")
 )
 

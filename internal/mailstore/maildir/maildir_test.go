@@ -447,3 +447,17 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLines is the copy loop alone, without a disk.
+func BenchmarkLines(b *testing.B) {
+	fd, err := unix.Open("/dev/null", unix.O_WRONLY, 0)
+	must(b, err)
+	defer unix.Close(fd)
+	text := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 1<<20/72)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, _, err := copyMessage(fd, message(text), false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

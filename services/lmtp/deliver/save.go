@@ -26,12 +26,26 @@ func (s *session) xfd(args string) {
 	}
 	d := delivery{session: s, rcpt: s.rcpt, begun: time.Now()}
 	if d.msg, err = openMessage(s.c.message, size); err == nil {
+		d.originalFromHeader()
 		err = d.save()
 	} else {
 		d.log(logline.Error, "save failed: "+err.Error())
 	}
 	s.c.out = s.replyFor(err, s.rcpt).Append(s.c.out)
 	s.reset()
+}
+
+// originalFromHeader: where the client sent no ORCPT, lda_original_recipient_header
+// names the header in which the MTA tells the original recipient.
+func (d *delivery) originalFromHeader() {
+	name := d.settings.String("lda_original_recipient_header")
+	if name == "" || d.rcpt.original != "" {
+		return
+	}
+	env, err := lmtpproto.ParseRcpt("TO:<"+bareAddress(d.header(name))+">", lmtpproto.Workarounds{})
+	if err == nil {
+		d.rcpt.original = env.Path.String()
+	}
 }
 
 // delivery is one message on its way into one user's mail.

@@ -39,7 +39,8 @@ func settingsForTest() finished.Bag {
 		"lda_mailbox_autocreate": "no", "lda_mailbox_autosubscribe": "no",
 		"recipient_delimiter": "+", "lmtp_save_to_detail_mailbox": "no", "lmtp_hdr_delivery_address": "final",
 		"lmtp_add_received_header": "yes", "deliver_log_format": "msgid=%m: %$",
-		"lmtp_rcpt_check_quota": "no", "lmtp_verbose_replies": "no", "zoneinfo": "",
+		"lda_original_recipient_header": "",
+		"lmtp_rcpt_check_quota":         "no", "lmtp_verbose_replies": "no", "zoneinfo": "",
 	}
 }
 
