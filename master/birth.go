@@ -179,6 +179,8 @@ func (b *births) grant(u authproto.User, at maillocation.Location) (finished.Bag
 		"mail_layout":   at.Layout,
 		"mail_utf8":     yesNo(at.UTF8),
 		"subscriptions": at.Subscriptions,
+		// Where the box is mail_root, nobody but the worker itself makes a home.
+		"mail_home_create": yesNo(b.make && b.mailRoot != ""),
 	}
 	var rules []settings.Value
 	for _, k := range slices.Sorted(maps.Keys(u.Fields)) {

@@ -34,7 +34,7 @@ var workerPrograms = map[string]string{"lmtp": "lmtp-deliver"}
 
 // startOrder is the order of the first start: the log before everybody who has
 // something to say, auth before those who ask.
-var startOrder = []string{"log", "anvil", "auth", "lmtp"}
+var startOrder = []string{"log", "auth", "lmtp"}
 
 // started tells whether this version has a program for a service.
 func started(s settings.Service) bool { return slices.Contains(startOrder, s.Name) }
@@ -56,6 +56,11 @@ func (m *Master) build(cfg *settings.Config, fds map[string][]int, old *generati
 		g.users = old.users
 	} else {
 		g.users = m.newAuthLink(socket)
+	}
+	for _, s := range cfg.Services {
+		if !started(s) {
+			m.log.Warn("this version has no such program, nothing is started for the service", "service", s.Name)
+		}
 	}
 	for _, name := range startOrder {
 		s, ok := cfg.Service(name)
@@ -116,12 +121,13 @@ func foreignAuth(cfg *settings.Config) string {
 }
 
 func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, old *generation) (*daemon, error) {
+	v := cfg.Global
 	bag := settings.For(cfg, s.Name)
 	if err := m.complete(bag, cfg); err != nil {
 		return nil, err
 	}
 	who := m.identity(s)
-	key := fingerprint(bag, s, who, fds)
+	key := fingerprint(bag, s.Executable, s.Limits, who, fds, v.String("sandbox"), m.libexec(cfg))
 	if old != nil {
 		for _, d := range old.daemons {
 			if d.name == s.Name && d.key == key {
@@ -154,7 +160,8 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 		return nil, err
 	}
 	limits := roster.Limits{Processes: s.Processes, MinAvail: s.MinAvail, PerUser: int(v.Int("lmtp_user_concurrency_limit"))}
-	key := fingerprint(bag, s, limits, v.String("mail_location"), v.String("mail_root"), v.String("worker_queue_limit"), v.String("worker_queue_timeout"))
+	key := fingerprint(bag, s.Executable, s.Limits, limits, v.String("mail_root"), v.String("sandbox"),
+		v.String("worker_queue_limit"), v.String("worker_queue_timeout"), m.libexec(cfg))
 	if old != nil && old.pools[program] != nil && old.pools[program].key == key {
 		return old.pools[program], nil
 	}
