@@ -79,6 +79,9 @@ func (b *builder) limits(s settings.Service) {
 	if builtin.Listens && len(s.Unix)+len(s.FIFO)+len(s.Inet) == 0 {
 		b.missing(n.pos, fmt.Sprintf("service %q has no listener", s.Name), `add unix_listener "NAME" {} or inet_listener "NAME" { port = N }`)
 	}
+	if s.Chroot != "" {
+		b.add(n.at("chroot"), fmt.Sprintf("service %q: chroot is not in this version", s.Name), "leave it out: the sandbox confines services")
+	}
 	if s.Executable == "" {
 		b.add(n.at("executable"), fmt.Sprintf("service %q has no executable", s.Name), "leave executable out")
 	}
@@ -193,11 +196,23 @@ func (b *builder) workers(cfg *settings.Config) {
 	}
 	if s.MinAvail > 0 {
 		need(n.at("process_min_avail"), `service "lmtp": process_min_avail above 0`)
-		if _, _, fixed := settings.FixedMailID(cfg); !fixed {
+		if _, one := b.acc.(Self); !one && !fixedMailID(cfg) {
 			b.missing(n.at("process_min_avail"), `service "lmtp": process_min_avail above 0 needs one fixed mail uid and gid`,
-				"first_valid_uid = last_valid_uid and first_valid_gid = last_valid_gid, or a static userdb")
+				"first_valid_uid = last_valid_uid, first_valid_gid = last_valid_gid, system_groups = no")
 		}
 	}
+}
+
+// fixedMailID tells whether all mail users have one identity, so that workers
+// can be born before anybody is known whom they will serve.
+func fixedMailID(cfg *settings.Config) bool {
+	g := cfg.Global
+	for _, id := range []string{"uid", "gid"} {
+		if n := g.Int("first_valid_" + id); n == 0 || n != g.Int("last_valid_"+id) {
+			return false
+		}
+	}
+	return !g.Bool("system_groups")
 }
 
 // tls looks whether the files that the master will read are there.

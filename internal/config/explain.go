@@ -119,6 +119,8 @@ func (s *source) explainUnquoted(i int, text string) *fault {
 		return &fault{start + m[1], "a text without quotes", fmt.Sprintf(`write "%s"`, value)}
 	case value[0] == '\'':
 		return &fault{start + m[1], "single quotes", `quote with "`}
+	case strings.HasPrefix(value, "<") && !strings.HasPrefix(value, "<<"):
+		return &fault{start + m[1], "a value from a file", "write the path itself, in quotes"}
 	case strings.HasPrefix(value, "<<"):
 		return &fault{start + m[1], "a here-document", "write the text in quotes, on one line"}
 	}

@@ -148,7 +148,7 @@ func (l *loader) setting(src *source, a *hclsyntax.Attribute, into *node) {
 	at := src.pos(a.NameRange.Start.Byte)
 	row, known := into.kind.Row(a.Name)
 	if !known {
-		l.unknown(at, a.Name, into.kind, into.where())
+		l.unknown(at, "setting", a.Name, into)
 		return
 	}
 	v, f := src.value(a.Expr)
@@ -177,7 +177,7 @@ func (l *loader) block(src *source, b *hclsyntax.Block, into *node) {
 	}
 	kind, known := into.kind.Block(b.Type)
 	if !known {
-		l.unknown(at, b.Type, into.kind, into.where())
+		l.unknown(at, "block", b.Type, into)
 		return
 	}
 	label, ok := l.label(src, b, kind.Label)
@@ -212,7 +212,8 @@ func (l *loader) label(src *source, b *hclsyntax.Block, name string) (string, bo
 }
 
 // unknown reports a name that the block does not have.
-func (l *loader) unknown(at Pos, name string, kind *settings.Block, where string) {
+func (l *loader) unknown(at Pos, what, name string, into *node) {
+	kind, where := into.kind, into.where()
 	if _, isBlock := kind.Block(name); isBlock {
 		l.add(at, fmt.Sprintf("%q is a block%s, not a setting", name, where), fmt.Sprintf(`write %s "label" {`, name))
 		return
@@ -221,11 +222,33 @@ func (l *loader) unknown(at Pos, name string, kind *settings.Block, where string
 		l.add(at, fmt.Sprintf("%q is a setting%s, not a block", name, where), fmt.Sprintf("write %s = value", name))
 		return
 	}
-	hint := meant(settings.Nearest(name, kind.Names()))
+	hint := dovecots[name]
+	if hint == "" {
+		hint = meant(settings.Nearest(name, kind.Names()))
+	}
 	if hint == "" {
 		hint = elsewhere(name)
 	}
-	l.add(at, fmt.Sprintf("unknown setting %q%s", name, where), hint)
+	l.add(at, fmt.Sprintf("unknown %s %q%s", what, name, where), hint)
+}
+
+// dovecots are names that administrators bring from Dovecot, with what they
+// are here.
+var dovecots = map[string]string{
+	"plugin":                "settings of plugins stand at the top level here: quota_rule, quota_grace",
+	"protocol":              "settings of a protocol stand at the top level here",
+	"mail_plugins":          "quota is built in, and Sieve is not in this version",
+	"mail_uid":              `the userdb says it: override_fields = ["uid=1000"]`,
+	"mail_gid":              `the userdb says it: override_fields = ["gid=1000"]`,
+	"mail_home":             `the userdb says it: override_fields = ["home=/srv/mail/%u"]`,
+	"mail_path":             `here it is mail_location = "maildir:PATH"`,
+	"mail_driver":           `here it is mail_location = "maildir:PATH"`,
+	"mail_privileged_group": "workers never change their group; see mail_access_groups",
+	"restart_request_count": "here it is service_count",
+	"idle_kill_interval":    "here it is idle_kill",
+	"ssl_server_cert_file":  "here it is ssl_cert",
+	"ssl_server_key_file":   "here it is ssl_key",
+	"lmtp_proxy":            "a passdb field proxy=yes says it for each user",
 }
 
 func meant(name string) string {

@@ -3,7 +3,6 @@ package settings
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"culver/internal/settings/finished"
 )
@@ -159,54 +158,4 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// Tunable tells which settings of a program a user may have of his own, by a
-// userdb field of the same name. OwnValue gives such a field its canonical
-// form.
-func Tunable(program string) map[string]bool {
-	own := map[string]bool{}
-	for _, row := range globals() {
-		if row.Own && row.goesTo(program) {
-			own[row.Name] = true
-		}
-	}
-	return own
-}
-
-// OwnValue checks the text of a userdb field that overrides a setting, and
-// gives it the canonical form that programs read.
-func OwnValue(name, text string) (string, error) {
-	for _, row := range globals() {
-		if row.Own && row.Name == name {
-			return row.Type.Canon(Value{Form: Quoted, Text: text})
-		}
-	}
-	return "", faultf("", "%s is not a setting that a user may have", name)
-}
-
-// FixedMailID gives the one uid and gid that all mail users have, where the
-// configuration says so: needed to start workers before anybody asks for one.
-func FixedMailID(c *Config) (uid, gid int, fixed bool) {
-	g := c.Global
-	if u, group := g.Int("first_valid_uid"), g.Int("first_valid_gid"); u > 0 && u == g.Int("last_valid_uid") && group > 0 && group == g.Int("last_valid_gid") {
-		return int(u), int(group), true
-	}
-	if len(c.Userdbs) != 1 || c.Userdbs[0].Driver != "static" {
-		return 0, 0, false
-	}
-	v := c.Userdbs[0].Values
-	ids := map[string]int{}
-	// The later wins, in the order in which auth applies them.
-	for _, list := range []string{"default_fields", "fields", "override_fields"} {
-		for _, f := range v.List(list) {
-			name, text, _ := strings.Cut(f, "=")
-			if n, err := strconv.Atoi(text); err == nil {
-				ids[name] = n
-			} else {
-				delete(ids, name)
-			}
-		}
-	}
-	return ids["uid"], ids["gid"], ids["uid"] > 0 && ids["gid"] > 0
 }

@@ -10,7 +10,7 @@ func Root() *Block {
 		Rows: globals(),
 		Blocks: []*Block{
 			serviceBlock(),
-			{Kind: "passdb", Label: "NAME", Rows: databaseRows("passdb"), Help: "A source of passwords. The name is free and unique; the order of first appearance is the order in which they are asked."},
+			{Kind: "passdb", Label: "NAME", Rows: databaseRows("passdb"), Help: "A source of passwords. The name is free and unique; the order of first appearance is the order in which they are asked. In this version passdbs answer who exists and where a user is proxied to; nobody logs in yet."},
 			{Kind: "userdb", Label: "NAME", Rows: databaseRows("userdb"), Help: "A source of users: who exists, with which uid, gid and home. Asked in the order of first appearance."},
 			namespaceBlock(),
 		},

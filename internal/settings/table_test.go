@@ -84,32 +84,17 @@ func TestEveryRowIsComplete(t *testing.T) {
 	})
 }
 
-func TestTunableSettingsReachTheWorker(t *testing.T) {
+func TestUsersOwnSettingsReachTheWorker(t *testing.T) {
 	t.Parallel()
-	own := Tunable("lmtp-deliver")
-	if !own["quota_rule"] || own["sandbox"] || own["hostname"] {
-		t.Errorf("got %v", own)
-	}
-	for _, row := range globals() {
-		if row.Own && !row.goesTo("lmtp-deliver") {
-			t.Errorf("%s is a user's own and reaches no worker", row.Name)
+	own := UserRows()
+	for _, name := range []string{"sandbox", "hostname", "lmtp_delivery_timeout"} {
+		if _, ok := own[name]; ok {
+			t.Errorf("a user may set %s", name)
 		}
 	}
-}
-
-func TestOwnValueIsCanonical(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name, setting, text, want string
-		bad                       bool
-	}{
-		{"a time becomes nanoseconds", "mail_temp_scan_interval", "1s", "1000000000", false},
-		{"a word is checked", "mail_fsync", "sometimes", "", true},
-		{"nobody sets the sandbox", "sandbox", "off", "", true},
-	} {
-		got, err := OwnValue(tt.setting, tt.text)
-		if got != tt.want || (err != nil) != tt.bad {
-			t.Errorf("%s: got %q, %v", tt.name, got, err)
+	for name, row := range own {
+		if !row.goesTo("lmtp-deliver") {
+			t.Errorf("%s is a user's own and reaches no worker", name)
 		}
 	}
 }
