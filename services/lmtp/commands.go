@@ -106,8 +106,7 @@ func (s *session) lhlo(name string) {
 // as good as none, for the name is never checked.
 func heloName(s string) bool {
 	return len(s) <= 255 && strings.IndexFunc(s, func(c rune) bool {
-		return c < 0x80 && !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') &&
-			!strings.ContainsRune("-._:[]", c)
+		return !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') && !strings.ContainsRune("-._:[]", c)
 	}) < 0
 }
 

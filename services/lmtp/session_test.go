@@ -332,7 +332,7 @@ func TestLimits(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
 		o := testOptions(t)
-		o.CommandTimeout = 30e6
+		o.CommandTimeout = 250e6
 		w := start(t, o, "unix", Listener{})
 		w.dial().run("S 220 *\nS 421 4.4.2 vm Disconnected for inactivity\nS EOF")
 		c := w.dial()
@@ -439,4 +439,23 @@ func TestTrustGoesByTheRealPeer(t *testing.T) {
 		o.LoginTrusted = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		start(t, o, "unix", Listener{}).dial().run("S 220 *\nC XCLIENT ADDR=1.2.3.4\nS 550 5.7.14 *")
 	})
+}
+
+// TestSmuggling sends what some MTAs pass on unchanged: a second transaction
+// behind an end of data that is none. It must stay in the message.
+func TestSmuggling(t *testing.T) {
+	t.Parallel()
+	const second = "MAIL FROM:<evil@x>\r\nRCPT TO:<alice@x>\r\nDATA\r\nforged\r\n"
+	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\n.\r\r\n", "\r\n\x00.\r\n"} {
+		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
+			t.Parallel()
+			w := start(t, testOptions(t), "unix", Listener{})
+			w.dial().run(fmt.Sprintf("S 220 *\nC MAIL FROM:<>\nC RCPT TO:<bob@x>\nC DATA\nS 250 *\nS 250 *\nS 354 *\nR %q\n"+
+				"S 250 2.0.0 <bob@x> SID Saved\nC NOOP\nS 250 2.0.0 OK", "innocent"+end+second+".\r\n"))
+			got := w.got()
+			if len(got) != 1 || got[0].user != "bob@x" || !strings.HasSuffix(got[0].body, second) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
 }
