@@ -108,7 +108,7 @@ func TestUsersFileUnusable(t *testing.T) {
 				return err
 			}
 			return os.Mkdir(p, 0o755)
-		}, "director"},
+		}, "not a regular file"},
 		{"unreadable for auth", func(p string) error { return os.Chmod(p, 0) }, "ermission denied"},
 		{"without any line that can be read", func(p string) error { return os.WriteFile(p, []byte("\x00\xff\x00"), 0o644) }, "users"},
 	} {

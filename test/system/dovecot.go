@@ -3,6 +3,7 @@ package system
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -100,15 +101,26 @@ func (d *Dovecot) IMAP(user string, commands ...string) (string, error) {
 		fmt.Fprintf(&in, "a%d %s\r\n", i, cmd)
 	}
 	fmt.Fprint(&in, "z LOGOUT\r\n")
-	c.Stdin = strings.NewReader(in.String())
+	// The input stays open until LOGOUT ends the session: on end of file the server
+	// drops what it has not sent yet.
+	hold, err := c.StdinPipe()
+	if err != nil {
+		return "", err
+	}
+	defer hold.Close()
 	var out, errOut bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errOut
-	if err := c.Run(); err != nil {
+	if err := c.Start(); err != nil {
+		return "", err
+	}
+	_, werr := io.WriteString(hold, in.String())
+	if err := errors.Join(c.Wait(), werr); err != nil {
 		return "", fmt.Errorf("imap for %s: %w: %s%s", user, err, out.String(), errOut.String())
 	}
 	for i, cmd := range commands {
 		if !strings.Contains(out.String(), fmt.Sprintf("\r\na%d OK", i)) {
-			return "", fmt.Errorf("imap for %s: %s: %s", user, cmd, out.String())
+			text := out.String()
+			return "", fmt.Errorf("imap for %s: %s: got ... %q (%q)", user, cmd, text[max(0, len(text)-300):], errOut.String())
 		}
 	}
 	return out.String(), nil
