@@ -32,7 +32,11 @@ func TestMain(m *testing.M) {
 	case "play-stopper":
 		os.Exit(playStopper())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if path, err := program(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
 }
 
 // tried is what a child tells of itself.
@@ -224,10 +228,12 @@ func errno(e syscall.Errno) error {
 
 // playStopper stops everything of its uid, over and over.
 func playStopper() int {
+	parent := os.Getppid()
 	unix.Write(1, []byte("ready\n"))
-	for {
+	for os.Getppid() == parent { // not for ever, if the test is killed
 		unix.Kill(-1, unix.SIGSTOP)
 	}
+	return 0
 }
 
 // nursery is a Pool under test, with the ends of its children.
