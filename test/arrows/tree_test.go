@@ -65,7 +65,7 @@ var tree = sync.OnceValues(func() ([]source, error) {
 		}
 		s := source{
 			name: name, dir: filepath.ToSlash(filepath.Dir(name)), ast: file, fset: fset,
-			test: strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "test/"),
+			test: strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "internal/mailtest/"),
 		}
 		for _, spec := range file.Imports {
 			path, _ := strconv.Unquote(spec.Path.Value)
