@@ -31,7 +31,7 @@ func (s *Store) count() (sum counts, quiet bool, err error) {
 	c := census{s: s, buf: make([]byte, 32<<10)}
 	inbox := root
 	if s.c.Inbox != s.c.Root {
-		if inbox, err = s.topDir(s.c.Inbox); err != nil {
+		if inbox, err = s.topDir(s.c.Inbox, true); err != nil {
 			return counts{}, false, err
 		}
 		defer unix.Close(inbox)

@@ -17,7 +17,7 @@ func Example() {
 	}
 	defer os.RemoveAll(home)
 
-	store := maildir.New(maildir.Config{Root: filepath.Join(home, "Maildir"), Host: "mx.example.org"})
+	store := maildir.New(maildir.Config{Root: filepath.Join(home, "Maildir"), Make: true, Host: "mx.example.org"})
 	defer store.Close()
 	inbox, err := store.Inbox()
 	if err != nil {

@@ -13,6 +13,7 @@ type Folder struct {
 	s        *Store
 	dir      int // the mailbox's directory
 	isRoot   bool
+	mayMake  bool // the parts that are missing
 	tmp, new int
 	perm     perm
 	made     bool // this process made some of it
@@ -33,13 +34,16 @@ func (s *Store) Inbox() (*Folder, error) {
 	open := s.rootDir
 	isRoot := s.c.Inbox == s.c.Root
 	if !isRoot {
-		open = func() (int, error) { return s.topDir(s.c.Inbox) }
+		if _, err := s.rootDir(); err != nil {
+			return nil, err
+		}
+		open = func() (int, error) { return s.topDir(s.c.Inbox, true) }
 	}
 	dir, err := open()
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.openFolder(Folder{Name: "INBOX", dir: dir, isRoot: isRoot})
+	f, err := s.openFolder(Folder{Name: "INBOX", dir: dir, isRoot: isRoot, mayMake: true})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func (s *Store) Folder(name string, c Create) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.openFolder(Folder{Name: s.c.Prefix + name, dir: dir})
+	f, err := s.openFolder(Folder{Name: s.c.Prefix + name, dir: dir, mayMake: c.Always})
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +171,9 @@ func (f *Folder) open() (err error) {
 	if err != unix.ENOENT {
 		return classed("open tmp and new of", f.Name, err)
 	}
+	if !f.mayMake && !f.hasCur() {
+		return ErrNoFolder // a level above folders, without mail of its own
+	}
 	f.made = true
 	for _, d := range []struct {
 		name string
@@ -186,6 +193,14 @@ func (f *Folder) open() (err error) {
 		*d.fd = fd
 	}
 	return nil
+}
+
+func (f *Folder) hasCur() bool {
+	fd, err := openDir(f.dir, "cur")
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
 }
 
 // mark makes the file that tells deliverers of the Maildir++ kind that quota

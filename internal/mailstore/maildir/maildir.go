@@ -18,6 +18,7 @@ package maildir
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,6 @@ import (
 // that a later try may not meet.
 var (
 	// ErrQuota: the user's quota, or the file system's, has no room.
-	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrQuota = errors.New("Quota exceeded (mailbox for user is full)")
 	// ErrNoFolder: the folder does not exist.
 	//lint:ignore ST1005 Dovecot's wording, which log parsers know
@@ -44,6 +44,8 @@ var (
 // Config is one user's mail store.
 type Config struct {
 	Root          string // absolute
+	Home          string // absolute, or ""
+	Make          bool   // a missing Home is made where its parent exists, and so is Root
 	Inbox         string // "" is Root
 	Control       string // "" is Root
 	FS            bool   // LAYOUT=fs instead of Maildir++
@@ -119,19 +121,26 @@ func (s *Store) rootDir() (int, error) {
 	if s.root >= 0 {
 		return s.root, nil
 	}
-	fd, err := s.topDir(s.c.Root)
+	fd, err := s.topDir(s.c.Root, s.c.Make)
+	if errors.Is(err, unix.ENOENT) && s.c.Make && strings.HasPrefix(s.c.Root, s.c.Home+"/") && s.c.Home != "" {
+		var home int
+		if home, err = s.topDir(s.c.Home, true); err == nil {
+			unix.Close(home)
+			fd, err = s.topDir(s.c.Root, true)
+		}
+	}
 	if err == nil {
 		s.root = fd
 	}
 	return fd, err
 }
 
-// topDir opens an absolute directory of the settings, and makes its last
-// component when it is missing. Links above the last component are the
+// topDir opens an absolute directory of the settings, and may make its last
+// component when that is missing. Links above the last component are the
 // administrator's; the box holds whatever the user did below the home.
-func (s *Store) topDir(path string) (int, error) {
+func (s *Store) topDir(path string, mayMake bool) (int, error) {
 	fd, err := openDir(unix.AT_FDCWD, path)
-	if err != unix.ENOENT {
+	if err != unix.ENOENT || !mayMake {
 		return fd, classed("open", path, err)
 	}
 	parent, name := splitLast(path)

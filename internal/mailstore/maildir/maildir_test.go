@@ -23,6 +23,7 @@ func newStore(t testing.TB, c Config) *Store {
 	if c.Host == "" {
 		c.Host = "mx"
 	}
+	c.Make = true
 	if c.Warn == nil {
 		c.Warn = func(text string) { t.Errorf("warning: %s", text) }
 	}
@@ -225,6 +226,35 @@ func TestSaveNeverReplaces(t *testing.T) {
 	}
 }
 
+func TestMissingHome(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, home string
+		make, want bool
+	}{
+		{"is made where its parent exists", "bob", true, true},
+		{"not deeper", "x/bob", true, false},
+		{"nor where nobody said so", "bob", false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			home := filepath.Join(dir, tt.home)
+			s := New(Config{Home: home, Root: home + "/Maildir", Make: tt.make})
+			defer s.Close()
+			f, err := s.Inbox()
+			if (err == nil) != tt.want {
+				t.Errorf("got %v", err)
+			}
+			if err == nil {
+				f.Close()
+			} else if got := entries(t, dir); len(got) != 0 {
+				t.Errorf("made %q", got)
+			}
+		})
+	}
+}
+
 func TestHostileDirectories(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -354,6 +384,15 @@ func TestFolderThatIsMissing(t *testing.T) {
 	s := newStore(t, Config{})
 	if _, err := s.Folder("Nope", Create{}); !errors.Is(err, ErrNoFolder) {
 		t.Errorf("got %v, want ErrNoFolder", err)
+	}
+	must(t, os.MkdirAll(filepath.Join(s.c.Root, ".Level"), 0o700), os.MkdirAll(filepath.Join(s.c.Root, ".Half", "cur"), 0o700))
+	if _, err := s.Folder("Level", Create{}); !errors.Is(err, ErrNoFolder) {
+		t.Errorf("a directory without cur: got %v, want ErrNoFolder", err)
+	}
+	if f, err := s.Folder("Half", Create{}); err != nil {
+		t.Errorf("only cur: %v", err)
+	} else {
+		f.Close()
 	}
 	if f, err := s.Folder("inbox", Create{}); err != nil || f.Name != "INBOX" {
 		t.Errorf("inbox: got %v, %v", f, err)

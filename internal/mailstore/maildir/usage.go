@@ -180,7 +180,7 @@ func (s *Store) controlDir() (int, error) {
 	if s.c.Control == s.c.Root {
 		return s.rootDir()
 	}
-	return s.topDir(s.c.Control)
+	return s.topDir(s.c.Control, true)
 }
 
 func (s *Store) closeControl(fd int) {

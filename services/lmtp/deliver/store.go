@@ -11,11 +11,13 @@ import (
 func storeConfig(b finished.Bag) (maildir.Config, error) {
 	c := maildir.Config{
 		Root:          b["mail_path"],
+		Home:          b["home"],
+		Make:          b["mail_home_create"] == "yes",
 		Inbox:         b["inbox_path"],
 		Control:       b["control_path"],
 		FS:            b["mail_layout"] == "fs",
 		UTF8:          b["mail_utf8"] == "yes",
-		Subscriptions: b["mail_subscriptions"],
+		Subscriptions: b["subscriptions"],
 		Host:          b.String("hostname"),
 		NoSync:        b.String("mail_fsync") == "never",
 		CRLF:          b.Bool("mail_save_crlf"),

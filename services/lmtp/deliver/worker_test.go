@@ -224,7 +224,8 @@ func (f *testFront) deliver(rcpt, msg string) (toRcpt, toData string) {
 }
 
 func grantFor(root string) finished.Bag {
-	return finished.Bag{"user": "bob@x", "mail_path": root, "mail_layout": "maildir++", "mail_utf8": "no", "service": "lmtp"}
+	return finished.Bag{"user": "bob@x", "mail_path": root, "mail_layout": "maildir++", "mail_utf8": "no", "service": "lmtp",
+		"mail_home_create": "yes"}
 }
 
 func filesIn(t testing.TB, dir string) []string {
