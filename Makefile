@@ -72,12 +72,13 @@ run: build
 	bin/test/demo -foreground
 
 install: build
-	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/conf.d
+	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(addprefix bin/,$(PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/
 	ln -sf $(LIBEXECDIR)/culver $(DESTDIR)$(PREFIX)/sbin/culver
-	scripts/install-config conf.d $(DESTDIR)$(SYSCONFDIR)
-	scripts/install-man docs $(DESTDIR)$(MANDIR)
-	scripts/install-units packaging $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)
+	ln -sf $(LIBEXECDIR)/lmtp-load $(DESTDIR)$(PREFIX)/bin/lmtp-load
+	scripts/install-config $(DESTDIR)$(SYSCONFDIR)
+	scripts/install-man $(DESTDIR)$(MANDIR)
+	scripts/install-units $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)
 
 clean:
 	rm -rf bin
