@@ -3,14 +3,13 @@ package master
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"culver/internal/authproto"
+	"culver/internal/grant"
 	"culver/internal/maillocation"
 	"culver/internal/settings"
 	"culver/internal/settings/finished"
@@ -33,12 +32,11 @@ type births struct {
 	bounds       users.Bounds
 	groups       []int // mail_access_groups
 	systemGroups bool
-	location     maillocation.Template
+	grants       *grant.Maker
 	mailRoot     string // the box of workers that serve several users; "" where each has one
 	marker       string // mail_mount_marker
 	make         bool   // mail_home_create
 	openTimeout  time.Duration
-	own          map[string]settings.Setting // what a userdb field may set for its user
 }
 
 func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
@@ -54,7 +52,6 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 		marker:       v.String("mail_mount_marker"),
 		make:         v.Bool("mail_home_create"),
 		openTimeout:  v.Duration("mail_open_timeout"),
-		own:          settings.UserRows(),
 	}
 	for _, s := range cfg.Services {
 		b.bounds.Never = append(b.bounds.Never, s.User.UID)
@@ -68,18 +65,14 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 		b.groups = append(b.groups, gid)
 	}
 	var err error
-	if text := v.String("mail_location"); text != "" {
-		if b.location, err = maillocation.Parse(text); err != nil {
-			err = fmt.Errorf("mail_location: %w", err)
-		}
+	if b.grants, err = grant.NewMaker(v.String("mail_location")); err == nil {
+		// Where the box is mail_root, nobody but the worker itself makes a home.
+		b.grants.MakeHomes = b.make && b.mailRoot != ""
 	}
 	return b, err
 }
 
-var (
-	errNoIdentity = errors.New("auth gave no uid or no gid")
-	errNoPlace    = errors.New("auth gave no home and mail_location names no other place")
-)
+var errNoIdentity = errors.New("auth gave no uid or no gid")
 
 // of checks one answer of auth. Its error is about this user alone and
 // temporary.
@@ -88,31 +81,23 @@ func (b *births) of(u authproto.User) (birth, error) {
 	if err != nil {
 		return birth{}, err
 	}
-	location := b.location
-	if mail := u.Fields["mail"]; mail != "" {
-		if location, err = maillocation.Parse(mail); err != nil {
-			return birth{}, fmt.Errorf("userdb field mail: %w", err)
-		}
-	}
-	vars := maillocation.Vars{User: u.Name, Home: u.Home}
-	at, err := location.Expand(vars)
+	g, err := b.grants.For(u)
 	if err != nil {
-		return birth{}, fmt.Errorf("mail_location: %w", err)
+		return birth{}, err
 	}
 	child := rootexec.Child{Identity: who, User: u.Name, Deadline: b.openTimeout}
 	if b.mailRoot != "" {
 		child.Paths = []rootexec.Path{{Above: b.mailRoot}}
 	} else {
-		child.Paths = b.paths(u.Home, location.Boxes(vars))
+		child.Paths = b.paths(u.Home, g.Outside)
 	}
 	if len(child.Paths) == 0 {
-		return birth{}, errNoPlace
+		return birth{}, grant.ErrNoPlace
 	}
 	if b.marker != "" {
 		child.Marker = filepath.Join(markerDir(child.Paths[0], b.mailRoot), b.marker)
 	}
-	grant, err := b.grant(u, at)
-	return birth{u.Name, child, grant}, err
+	return birth{u.Name, child, g.Bag}, nil
 }
 
 // markerDir is where mail_mount_marker is looked for: in mail_root, else in the
@@ -160,54 +145,4 @@ func (b *births) paths(home string, boxes []maillocation.Box) (all []rootexec.Pa
 		all = append(all, rootexec.Path{Above: box.Above, Below: box.Below, Make: b.make && box.Below != ""})
 	}
 	return all
-}
-
-// grant is what the worker is told of its user. Fields of the userdb count only
-// where they name a setting that a user may have of his own; one with a value
-// that is none is a fault that must not pass as "no quota".
-func (b *births) grant(u authproto.User, at maillocation.Location) (finished.Bag, error) {
-	g := finished.Bag{
-		"service":       "lmtp",
-		"user":          u.Name,
-		"home":          u.Home,
-		"uid":           strconv.Itoa(u.UID),
-		"gid":           strconv.Itoa(u.GID),
-		"mail_path":     at.Root,
-		"inbox_path":    at.Inbox,
-		"control_path":  at.Control,
-		"index_path":    at.Index,
-		"mail_layout":   at.Layout,
-		"mail_utf8":     yesNo(at.UTF8),
-		"subscriptions": at.Subscriptions,
-		// Where the box is mail_root, nobody but the worker itself makes a home.
-		"mail_home_create": yesNo(b.make && b.mailRoot != ""),
-	}
-	var rules []settings.Value
-	for _, k := range slices.Sorted(maps.Keys(u.Fields)) {
-		v := settings.Value{Form: settings.Quoted, Text: u.Fields[k]}
-		if strings.HasPrefix(k, "quota_rule") { // quota_rule, quota_rule2, ...
-			rules = append(rules, v)
-		} else if row, ok := b.own[k]; ok {
-			canonical, err := row.Type.Canon(v)
-			if err != nil {
-				return nil, fmt.Errorf("userdb field %s: %w", k, err)
-			}
-			g[k] = canonical
-		}
-	}
-	if rules != nil {
-		canonical, err := b.own["quota_rule"].Type.Canon(settings.Value{Form: settings.Listed, Items: rules})
-		if err != nil {
-			return nil, fmt.Errorf("userdb field quota_rule: %w", err)
-		}
-		g["quota_rule"] = canonical
-	}
-	return g, nil
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }

@@ -7,24 +7,22 @@ import (
 	"testing"
 
 	"culver/internal/authproto"
-	"culver/internal/maillocation"
-	"culver/internal/settings"
+	"culver/internal/grant"
 	"culver/master/internal/rootexec"
 	"culver/master/internal/users"
 )
 
 func testBirths(t *testing.T, location string) births {
 	t.Helper()
-	l, err := maillocation.Parse(location)
+	g, err := grant.NewMaker(location)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return births{
-		bounds:   users.Bounds{FirstUID: 500, FirstGID: 1, Never: []int{900}},
-		groups:   []int{8},
-		location: l,
-		make:     true,
-		own:      settings.UserRows(),
+		bounds: users.Bounds{FirstUID: 500, FirstGID: 1, Never: []int{900}},
+		groups: []int{8},
+		grants: g,
+		make:   true,
 	}
 }
 

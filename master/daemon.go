@@ -32,6 +32,9 @@ func (m *Master) start(d *daemon) {
 	if d.proc != nil || d.retired || m.stopping {
 		return
 	}
+	if d.name == "log" && m.logService != nil && !m.logService.gone {
+		return // two readers of one pipe would tear its lines: after the old one's death
+	}
 	if wait := time.Until(d.backoff.Until()); wait > 0 {
 		time.AfterFunc(wait, func() { m.do(func() { m.start(d) }) })
 		return
@@ -114,7 +117,10 @@ func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {
 		m.log.Warn("service ended badly", "service", d.name, "pid", p.pid, "reason", reason)
 	}
 	switch {
-	case !current || d.retired || m.stopping:
+	case m.stopping:
+	case d.retired:
+		m.startDaemons() // a new log waits for the old one's end
+	case !current:
 	case p.served > 0 || time.Since(p.born) > settledIn:
 		d.backoff.Served()
 		m.start(d)

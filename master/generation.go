@@ -126,6 +126,11 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 	if err := m.complete(bag, cfg); err != nil {
 		return nil, err
 	}
+	if s.Name == "lmtp" && frontDelivers(cfg) {
+		if err := m.addDeliver(bag, cfg); err != nil {
+			return nil, err
+		}
+	}
 	who := m.identity(s)
 	key := fingerprint(bag, s.Executable, s.Limits, who, fds, v.String("sandbox"), m.libexec(cfg))
 	if old != nil {
@@ -137,11 +142,12 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 	}
 	p := m.program(cfg, s, s.Executable, rootexec.FilterDaemon)
 	p.Listeners, p.Spawners = fds, 1
-	p.VSZ = 0 // a daemon of many clients is bounded by client_limit
 	p.ReadOnly, p.ReadWrite = daemonPaths(cfg, s.Name)
 	d := &daemon{name: s.Name, key: key, identity: who}
 	if workerPrograms[s.Name] != "" {
-		d.class = s.Name
+		d.class = s.Name // and vsz_limit is its workers': client_limit and spool_limit bound the front
+	} else {
+		p.VSZ = uint64(s.VSZ)
 	}
 	if s.Name == "lmtp" {
 		if err := makeSpool(bag.String("spool_dir"), who); err != nil {
@@ -290,9 +296,35 @@ func daemonPaths(cfg *settings.Config, service string) (read, write []string) {
 		if path := foreignAuth(cfg); path != "" {
 			read = append(read, filepath.Dir(path))
 		}
-		return read, []string{cfg.Global.String("spool_dir")}
+		write = []string{cfg.Global.String("spool_dir")}
+		if frontDelivers(cfg) {
+			write = append(write, cfg.Global.String("mail_root"))
+		}
+		return read, write
 	}
 	return []string{base}, nil
+}
+
+// frontDelivers tells whether the front saves mail itself: lmtp_reproxy =
+// uid-differs, for users of its own uid below mail_root. Anywhere else that
+// setting means always.
+func frontDelivers(cfg *settings.Config) bool {
+	return cfg.Global.String("lmtp_reproxy") == "uid-differs" && cfg.Global.String("mail_root") != ""
+}
+
+// addDeliver gives such a front what a worker would have: under "deliver/".
+func (m *Master) addDeliver(bag finished.Bag, cfg *settings.Config) error {
+	deliver := settings.For(cfg, "lmtp-deliver")
+	if err := m.complete(deliver, cfg); err != nil {
+		return err
+	}
+	for k, v := range deliver {
+		bag["deliver/"+k] = v
+	}
+	for _, name := range []string{"mail_location", "mail_root", "mail_home_create"} {
+		bag[name] = cfg.Global.String(name)
+	}
+	return nil
 }
 
 // makeSpool makes spool_dir, the front's own and nobody else's.

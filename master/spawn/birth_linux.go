@@ -64,6 +64,7 @@ func (b *birth) move(from, to state, r *wire.Report) bool {
 // and its box can never be taken off again.
 func (b *birth) run() {
 	runtime.LockOSThread() // never unlocked
+	defer b.s.tidy()
 	defer closeAll(b.fds)
 	b.timer = time.AfterFunc(slowAfter, b.tick)
 	class, err := b.open()
@@ -223,10 +224,6 @@ func (s *spawner) fork(b *birth) (pid int, class wire.Class, err error) {
 	}
 	s.slot.Lock()
 	defer s.slot.Unlock()
-	if s.birth++; s.birth >= birthsPerCollection {
-		s.birth = 0
-		runtime.GC()
-	}
 	// From here on the master watches the clock: between setuid and exec the
 	// child's user may stop it, and we could not even notice.
 	report(&wire.Report{Kind: wire.KindForking, Serial: b.Serial})
@@ -240,6 +237,17 @@ func (s *spawner) fork(b *birth) (pid int, class wire.Class, err error) {
 		class = wire.ClassConfig
 	}
 	return 0, class, fmt.Errorf("start %s: %w", s.Path, err)
+}
+
+// tidy collects the garbage of many births, those that failed as well; holding
+// the slot, so that no fork can make the collector wait.
+func (s *spawner) tidy() {
+	s.slot.Lock()
+	defer s.slot.Unlock()
+	if s.births++; s.births >= birthsPerCollection {
+		s.births = 0
+		runtime.GC()
+	}
 }
 
 // files places exactly the child's descriptors; every other one of ours is

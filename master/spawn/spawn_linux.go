@@ -46,11 +46,11 @@ const birthsPerCollection = 256
 // spawner is one process.
 type spawner struct {
 	wire.Setup
-	abi   int // the Landlock in use, 0 for none
-	null  int
-	slot  sync.Mutex // one fork at a time
-	birth int        // births since the last collection; under slot
-	attr  syscall.SysProcAttr
+	abi    int // the Landlock in use, 0 for none
+	null   int
+	slot   sync.Mutex // one fork at a time, and the collector at no fork's time
+	births int        // since the last collection; under slot
+	attr   syscall.SysProcAttr
 
 	mu   sync.Mutex
 	held map[uint64]*birth // said Opened, wait for Go

@@ -24,7 +24,7 @@ const (
 	heldFor = 60 * time.Second
 	// maxScan bounds the look past births that cannot go now.
 	maxScan = 256
-	// graceAfter is the time a spawner has to speak of a deadline itself.
+	// graceAfter is the time that a spawner has to speak of a deadline itself.
 	graceAfter = 3 * time.Second
 )
 
@@ -74,6 +74,9 @@ const (
 func Open(prog Program) (*Pool, error) {
 	p := &Pool{Program: prog, size: prog.spawners(), spawners: map[*spawner]bool{}, opening: map[string]*birth{},
 		forks: map[int]int{}, heldTill: map[int]time.Time{}}
+	if p.VSZ != 0 && p.VSZ < LeastVSZ {
+		return nil, fmt.Errorf("service %s: vsz_limit is %d, want 0 or at least %d: less does not start", p.Service, p.VSZ, LeastVSZ)
+	}
 	if err := p.keep(); err != nil {
 		return nil, err
 	}

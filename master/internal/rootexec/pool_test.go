@@ -114,6 +114,32 @@ func TestPoolSaysThatTheProgramIsMissing(t *testing.T) {
 	}
 }
 
+func TestPoolNamesALimitThatIsTooLow(t *testing.T) {
+	t.Parallel()
+	_, err := rootexec.Open(rootexec.Program{Service: "test", Path: thisProgram(t), Spawner: thisProgram(t), VSZ: 1 << 20})
+	if err == nil || !strings.Contains(err.Error(), "vsz_limit") {
+		t.Errorf("got %v, want an error that names vsz_limit", err)
+	}
+}
+
+func TestPoolCollectsGarbageOfBirthsThatFail(t *testing.T) {
+	t.Parallel()
+	n := open(t, func(p *rootexec.Program) { p.Spawners = 1 })
+	for range 1000 { // several collections
+		r, control := n.start(rootexec.Child{Identity: me(), Paths: []rootexec.Path{{Above: "/none/such"}}})
+		control.Close()
+		if r.Class != rootexec.ClassPath {
+			t.Fatalf("class %d, %v; want %d", r.Class, r.Err, rootexec.ClassPath)
+		}
+	}
+	r, control := n.start(rootexec.Child{Identity: me()})
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	control.Close()
+	reap(r.PID)
+}
+
 func TestPoolRefusesRequestsThatAreNotSound(t *testing.T) {
 	t.Parallel()
 	n := open(t, nil)

@@ -101,6 +101,10 @@ type Child struct {
 	Deadline time.Duration // mail_open_timeout; 0: openDefault
 }
 
+// LeastVSZ is the least vsz_limit with which a Go program starts: one arena of
+// its heap is 64 MiB of address space.
+const LeastVSZ = 64 << 20
+
 // openDefault bounds an opening where the caller does not.
 const openDefault = 10 * time.Second
 
