@@ -29,7 +29,7 @@ import (
 // world is a front between a scripted client, a fake master on a real control
 // socket, and fake workers on real socketpairs.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	front  *Front
 	addr   net.Addr
 	served chan struct{} // closed when Serve has returned
@@ -55,7 +55,7 @@ type access struct {
 }
 
 // testOptions are short where a test would wait.
-func testOptions(t *testing.T) Options {
+func testOptions(t testing.TB) Options {
 	return Options{
 		Hostname: "vm", Greeting: "Culver ready.", Delimiters: "+", MaxSize: 1 << 20,
 		MaxRecipients: 100, MaxBadCommands: 10,
@@ -66,7 +66,7 @@ func testOptions(t *testing.T) Options {
 }
 
 // start begins a world on a unix socket, or on TCP when network says so.
-func start(t *testing.T, o Options, network string, l Listener) *world {
+func start(t testing.TB, o Options, network string, l Listener) *world {
 	t.Helper()
 	a, b, err := fdpass.Pair(unix.SOCK_SEQPACKET, unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -269,7 +269,7 @@ func says(text string) func(*fakeWorker) {
 
 // client is a scripted one.
 type testClient struct {
-	t *testing.T
+	t testing.TB
 	net.Conn
 	r *bufio.Reader
 }
