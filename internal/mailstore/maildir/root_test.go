@@ -71,12 +71,14 @@ func saveAsUser(t *testing.T, root string) {
 	}
 }
 
-// copySelf: the test binary lies in a folder that only root may enter.
+// copySelf: the test binary lies in a folder that only root may enter. Another
+// process copies it: a descriptor of ours, open for writing, could slip into a
+// child that is just being forked, and the copy were "text file busy".
 func copySelf(t *testing.T, dir string) string {
 	t.Helper()
-	text, err := os.ReadFile("/proc/self/exe")
+	self, err := os.Executable()
 	to := filepath.Join(dir, "self")
-	must(t, err, os.WriteFile(to, text, 0o755))
+	must(t, err, exec.Command("cp", self, to).Run(), os.Chmod(to, 0o755))
 	return to
 }
 
