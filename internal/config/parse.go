@@ -5,9 +5,12 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// maxFaults bounds how many syntax errors of one file are told; each costs a
-// parse.
-const maxFaults = 50
+// Each syntax error costs a parse of the file, so their number is bounded, and
+// in a huge file by the bytes parsed: a reload must not hold the master up.
+const (
+	maxFaults = 50
+	maxParsed = 2 << 20
+)
 
 // parse gives the syntax tree of what can be understood, and all that cannot.
 // HCL's parser stumbles on after its first error and reports ghosts; so after
@@ -17,7 +20,7 @@ func (s *source) parse() (*hclsyntax.Body, []fault) {
 	if fatal != nil {
 		return &hclsyntax.Body{}, append(faults, *fatal)
 	}
-	for {
+	for parsed := 0; ; parsed += len(s.text) {
 		file, diags := hclsyntax.ParseConfig(s.safe, s.name, hcl.InitialPos)
 		body := file.Body.(*hclsyntax.Body)
 		d := firstError(diags)
@@ -30,7 +33,7 @@ func (s *source) parse() (*hclsyntax.Body, []fault) {
 		if d.Subject != nil {
 			at = d.Subject.Start.Byte
 		}
-		if len(faults) >= maxFaults || !s.mute(min(at, len(s.text))) {
+		if len(faults) >= maxFaults || parsed > maxParsed || !s.mute(min(at, len(s.text))) {
 			return body, faults
 		}
 	}
