@@ -32,6 +32,14 @@ func (r *Refusal) Error() string {
 	case r.Text != "":
 		return "no worker: " + r.Text
 	}
+	switch r.Code {
+	case handoff.CodeNoUser:
+		return "no worker: auth no longer knows the user"
+	case handoff.CodeTempfail:
+		return "no worker: the master could not start one (its own line says why)"
+	case handoff.CodeForbidden:
+		return "no worker: the master says that it is not ours to ask for"
+	}
 	return fmt.Sprintf("no worker: code %d", r.Code)
 }
 

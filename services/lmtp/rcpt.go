@@ -133,6 +133,7 @@ func (f *Front) look(r *rcpt, params authproto.Params) {
 	case err == nil:
 		r.reply = lmtpproto.Reply{Code: 250, Enhanced: "2.1.5", Text: "OK"}
 	case errors.Is(err, authproto.ErrNotFound):
+		f.Log(logline.Info, r.Session, name, "refused <"+r.To.String()+">: User doesn't exist")
 		r.reply = withAddress(r.To, lmtpproto.Reply{Code: 550, Enhanced: "5.1.1", Text: "User doesn't exist: " + name})
 	default:
 		// Never 5xx, whatever it was: the source of users may be back tomorrow.

@@ -244,6 +244,15 @@ func TestTheWorkerGetsItsOwnRecipientOnly(t *testing.T) {
 	}
 }
 
+func TestAnUnknownRecipientIsLogged(t *testing.T) {
+	t.Parallel()
+	w := start(t, testOptions(t), "unix", Listener{})
+	w.dial().run("S 220 *\nC MAIL FROM:<>\nC RCPT TO:<Nobody+d@y>\nS 250 *\nS 550 5.1.1 <Nobody+d@y> User doesn't exist: Nobody@y")
+	if !w.logged("i(Nobody@y)<") || !w.logged("> refused <Nobody+d@y>: User doesn't exist") {
+		t.Errorf("got %q", w.logs)
+	}
+}
+
 func TestTheEleventhBadCommandInARowEndsTheSession(t *testing.T) {
 	t.Parallel()
 	w := start(t, testOptions(t), "unix", Listener{})
