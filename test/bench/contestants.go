@@ -41,6 +41,7 @@ type result struct {
 	} `json:"session"`
 	Errors map[string]int `json:"errors"`
 	First  []string       `json:"first_failures"`
+	where  shares         // of a server, by program
 	steal  float64        // percent of the run that the host gave to others
 }
 
@@ -48,6 +49,7 @@ type result struct {
 type contestant struct {
 	name  string
 	users system.Users
+	pid   int // of a server's master
 	run   func(context.Context, load) (result, error)
 	stop  func() error
 }
@@ -105,7 +107,7 @@ func startDovecot(c *contestant, dir, sub string, count int) error {
 	if err != nil {
 		return err
 	}
-	c.stop = d.Stop
+	c.stop, c.pid = d.Stop, d.Pid
 	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, d.Socket, d.Pid, l, c.users) }
 	return nil
 }
@@ -122,7 +124,7 @@ func startCulver(c *contestant, dir, sub, more string) error {
 	if err != nil {
 		return err
 	}
-	c.stop = s.Stop
+	c.stop, c.pid = s.Stop, s.Pid
 	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, s.Socket, s.Pid, l, c.users) }
 	return nil
 }

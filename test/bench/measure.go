@@ -18,10 +18,12 @@ func measure(ctx context.Context, c contestant, l load) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	spent := byProgram(c.pid)
 	r, err := c.run(ctx, l)
 	if err != nil {
 		return r, err
 	}
+	r.where = byProgram(c.pid).since(spent, l.total*l.recipients)
 	after, err := cpuTimes()
 	if err != nil {
 		return r, err
@@ -100,6 +102,11 @@ func (t *table) print(w io.Writer) {
 			of(rate), t.ratio(n, dovecotOne, rate), t.ratio(n, floorName, rate),
 			of(func(r result) float64 { return r.Session.P50 }), of(func(r result) float64 { return r.Session.P95 }),
 			of(func(r result) float64 { return r.Session.P99 }), of(cpuPer), of(func(r result) float64 { return r.steal }))
+	}
+	for _, n := range t.names {
+		if last := t.rounds[n][len(t.rounds[n])-1]; len(last.where) > 0 {
+			last.where.print(w, n)
+		}
 	}
 	for _, g := range targets[t.load.recipients] {
 		if got := t.verdict(g); got != "" {
