@@ -57,10 +57,8 @@ func (m *Master) build(cfg *settings.Config, fds map[string][]int, old *generati
 	} else {
 		g.users = m.newAuthLink(socket)
 	}
-	for _, s := range cfg.Services {
-		if !started(s) {
-			m.log.Warn("this version has no such program, nothing is started for the service", "service", s.Name)
-		}
+	for _, note := range m.opts.Notes(cfg) {
+		m.log.Warn(note)
 	}
 	for _, name := range startOrder {
 		s, ok := cfg.Service(name)

@@ -32,6 +32,8 @@ type Options struct {
 	// Load reads and checks the configuration, at the start and for each reload.
 	// Its error has one line for each problem.
 	Load   func() (*settings.Config, error)
+	// Notes says what a valid configuration gives up; it is logged.
+	Notes  func(*settings.Config) []string
 	Stderr *os.File
 	// Ready is called once, when every service has said that it is ready.
 	Ready func()

@@ -1,5 +1,7 @@
 // Command culver is the master: it starts the system, or says what its
 // configuration is and what is wrong with it.
+//
+// Runs as: ROOT as the master, or whoever starts it.
 package main
 
 import (
@@ -91,9 +93,13 @@ func load(file string) (*settings.Config, error) {
 }
 
 func check(load func() (*settings.Config, error), out, errs io.Writer) int {
-	if _, err := load(); err != nil {
+	cfg, err := load()
+	if err != nil {
 		fmt.Fprintln(errs, err)
 		return exitConfig
+	}
+	for _, note := range config.Notes(cfg) {
+		fmt.Fprintln(out, "note:", note)
 	}
 	fmt.Fprintln(out, "configuration ok")
 	return 0
@@ -120,6 +126,7 @@ func serve(load func() (*settings.Config, error), errs io.Writer) int {
 			bad = err != nil
 			return cfg, err
 		},
+		Notes:  config.Notes,
 		Stderr: os.Stderr,
 	})
 	switch {

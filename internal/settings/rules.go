@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"culver/internal/mailstore/maildir"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,33 +75,13 @@ func (known variables) list() string {
 	return strings.Join(all, " ")
 }
 
-// quotaRule holds for MAILBOX:ignore and MAILBOX:[storage|bytes|messages]=N.
+// quotaRule asks the code that will enforce the rule, so that check cannot pass
+// what a delivery then refuses.
 func quotaRule(s string) error {
-	i := strings.LastIndexByte(s, ':')
-	if i <= 0 {
-		return faultf(`such as "*:storage=1G"`, "%q is not a quota rule", s)
+	if _, err := maildir.ParseQuota([]string{s}, ""); err != nil {
+		return faultf(`such as "*:storage=1G" or "Trash:ignore"`, "%s", strings.TrimPrefix(err.Error(), "quota_rule "))
 	}
-	rule := s[i+1:]
-	if rule == "ignore" {
-		return nil
-	}
-	what, amount, _ := strings.Cut(rule, "=")
-	amount = strings.TrimPrefix(strings.TrimPrefix(amount, "+"), "-")
-	switch what {
-	case "storage", "bytes", "messages":
-		if n, unit, ok := leadingDigits(amount); ok && unit == "%" && n >= 0 {
-			return nil
-		}
-		if what == "messages" {
-			if _, unit, ok := leadingDigits(amount); ok && unit == "" {
-				return nil
-			}
-			return faultf(`such as "*:messages=1000"`, "%q has no number of messages", s)
-		}
-		_, err := ParseSize(amount)
-		return err
-	}
-	return faultf("storage, bytes, messages or ignore", "%q limits an unknown thing", s)
+	return nil
 }
 
 // grace is a share of a limit, or a size.

@@ -166,6 +166,9 @@ func (b *birth) enclose() error {
 	if b.s.abi == 0 {
 		return nil
 	}
+	if err := box.NoNewPrivileges(); err != nil {
+		return err
+	}
 	daemon := b.s.Filter == wire.FilterDaemon
 	rules, err := box.NewRules(b.s.abi, daemon)
 	if err != nil {

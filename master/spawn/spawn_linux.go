@@ -46,7 +46,8 @@ const birthsPerCollection = 256
 // spawner is one process.
 type spawner struct {
 	wire.Setup
-	abi    int // the Landlock in use, 0 for none
+	abi    int    // the Landlock in use, 0 for none
+	weak   string // what a best-effort sandbox lacks
 	null   int
 	slot   sync.Mutex // one fork at a time, and the collector at no fork's time
 	births int        // since the last collection; under slot
@@ -79,7 +80,7 @@ func run() error {
 		report(&wire.Report{Kind: wire.KindHello, Class: wire.ClassConfig, Text: err.Error()})
 		return err
 	}
-	report(&wire.Report{Kind: wire.KindHello, ABI: s.abi})
+	report(&wire.Report{Kind: wire.KindHello, ABI: s.abi, Text: s.weak})
 	return s.serve(buf)
 }
 
@@ -170,33 +171,36 @@ func (s *spawner) limit() error {
 	return nil
 }
 
-// shut loads the filter and finds out which box the kernel gives.
+// shut loads the filter and finds out which box the kernel gives. What cannot be
+// had ends a required sandbox; else it is left out, and weak says so.
 func (s *spawner) shut() error {
 	if s.Sandbox == wire.SandboxOff {
 		return nil
-	}
-	abi := box.ABI()
-	if abi >= box.LeastABI {
-		s.abi = abi
-	} else if s.Sandbox == wire.SandboxRequired {
-		return fmt.Errorf("sandbox = required: the kernel has Landlock ABI %d, want %d or more", abi, box.LeastABI)
 	}
 	calls := box.WorkerCalls()
 	if s.Filter == wire.FilterDaemon {
 		calls = box.DaemonCalls()
 	}
-	err := calls.Load()
-	if err == nil || s.Sandbox == wire.SandboxRequired {
-		if perr := box.Probe(s.abi, err == nil); err == nil {
-			err = perr
-		}
+	filter := calls.Load()
+	if filter == nil {
+		filter = box.ProbeFilter()
 	}
-	switch {
-	case err == nil:
-	case s.Sandbox == wire.SandboxRequired:
+	abi := box.ABI()
+	landlock := error(nil)
+	if abi < box.LeastABI {
+		landlock = fmt.Errorf("the kernel has Landlock ABI %d, want %d or more", abi, box.LeastABI)
+	} else {
+		landlock = box.ProbeLandlock(abi)
+	}
+	if landlock == nil {
+		s.abi = abi // what was refused once is not tried at each birth
+	}
+	err := errors.Join(landlock, filter)
+	if err != nil && s.Sandbox == wire.SandboxRequired {
 		return fmt.Errorf("sandbox = required: %w", err)
-	default:
-		s.abi = 0 // best effort: what was refused once is not tried at each birth
+	}
+	if err != nil {
+		s.weak = "sandbox = best-effort: " + err.Error()
 	}
 	return nil
 }

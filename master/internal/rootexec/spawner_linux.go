@@ -158,6 +158,9 @@ func (p *Pool) greeted(s *spawner, r wire.Report) {
 		return // it exits
 	}
 	s.ready <- nil
+	if r.Text != "" {
+		p.Logf("service %s: %s", p.Service, r.Text)
+	}
 	p.mu.Lock()
 	s.hello = true
 	p.dispatch()

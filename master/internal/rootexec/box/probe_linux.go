@@ -8,21 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Probe tries a box on a thread of its own, after the filter is loaded: what
-// should be refused must be refused, since a system call filter above us can
-// make each part of a box fail silently. A kernel without Landlock is not tried.
-func Probe(abi int, filter bool) error {
+// ProbeLandlock tries a box on a thread of its own: what should be refused must
+// be refused, since a system call filter above us can make a part of a box fail
+// silently.
+func ProbeLandlock(abi int) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var err error
-		if abi >= LeastABI {
-			err = probeLandlock(abi)
-		}
-		if err == nil && filter {
-			err = probeFilter()
-		}
-		result <- err
+		result <- probeLandlock(abi)
 	}()
 	return <-result
 }
@@ -50,7 +43,8 @@ func probeLandlock(abi int) error {
 	return nil
 }
 
-func probeFilter() error {
+// ProbeFilter tries the filter that this process has loaded.
+func ProbeFilter() error {
 	// Without the filter: EBADF.
 	if err := unix.Fchmodat(-1, "x", 0, 0); err != unix.EPERM {
 		return fmt.Errorf("seccomp: fchmodat answers %w, want %w", err, unix.EPERM)

@@ -125,7 +125,7 @@ type Report struct {
 	PID    int    // Started
 	ABI    int    // Hello: the kernel's Landlock, 0 without
 	Class  Class  // Failed; Hello that could not set up
-	Text   string // why, in words
+	Text   string // why, in words; Hello: what a best-effort sandbox lacks
 }
 
 // ErrMessage says that a packet is not a message of ours.
