@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case "play-child":
 		os.Exit(playChild())
+	case "play-poor":
+		os.Exit(playPoor())
 	case "play-stopper":
 		os.Exit(playStopper())
 	}
