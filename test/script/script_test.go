@@ -39,6 +39,7 @@ const patience = 20 * time.Second
 //	mail NAME N                  NAME has N messages, all his own and nobody else's
 //	log RE                       wait for a line of the log
 //	signal NAME                  HUP, USR1: send it to the master
+//	kill-service PROGRAM         SIGKILL to the master's child of that name, and wait for the next
 //	stop                         SIGTERM; must end with 0
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -63,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"log":    command((*story).log),
 			"signal": command((*story).signal),
 			"stop":   command((*story).stop),
+
+			"kill-service": command((*story).killService),
 		},
 	})
 }
@@ -210,4 +213,49 @@ func (s *story) signal(_ *testscript.TestScript, args []string) error {
 		return s.culver.Signal(syscall.SIGUSR1)
 	}
 	return fmt.Errorf("unknown signal %s", args[0])
+}
+
+// killService kills one of the master's children by its program's name, and
+// waits until another process has its place.
+func (s *story) killService(_ *testscript.TestScript, args []string) error {
+	victim := s.child(args[0])
+	if victim == 0 {
+		return fmt.Errorf("the master has no child %s", args[0])
+	}
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		return err
+	}
+	end := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if next := s.child(args[0]); next != 0 && next != victim {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			return fmt.Errorf("no new %s after %v", args[0], patience)
+		}
+	}
+}
+
+// child finds the master's living child of that name in /proc.
+func (s *story) child(name string) int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		// proc(5): PID (NAME) STATE PPID ...
+		pid, rest, _ := strings.Cut(string(text), " (")
+		command, rest, _ := strings.Cut(rest, ") ")
+		f := strings.Fields(rest)
+		if command == name && len(f) > 1 && f[0] != "Z" && f[1] == strconv.Itoa(s.culver.PID()) {
+			n, _ := strconv.Atoi(pid)
+			return n
+		}
+	}
+	return 0
 }
