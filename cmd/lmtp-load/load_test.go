@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -247,5 +250,53 @@ func TestPercentile(t *testing.T) {
 	}
 	if got := percentile(nil, 0.5); got != 0 {
 		t.Errorf("of nothing: got %v, want 0", got)
+	}
+}
+
+// A unix listener whose backlog is full refuses a connect that does not block. The
+// generator must wait like an MTA: the server did nothing wrong.
+func TestFullBacklogIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 1)); err != nil {
+		t.Fatal(err)
+	}
+	// Two connections fill a backlog of one; nobody accepts yet.
+	for range 2 {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if c, err := net.Dial("unix", path); !errors.Is(err, syscall.EAGAIN) {
+		t.Fatalf("got %v, %v; want EAGAIN: the backlog should be full", c, err)
+	}
+	done := make(chan int)
+	var out, errOut bytes.Buffer
+	go func() { done <- run([]string{"--target=unix:" + path, "--total=20", "--sessions=10"}, &out, &errOut) }()
+	f := os.NewFile(uintptr(fd), "listener")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	server := fake{lhlo: pipelining, rcpt: always("250 ok"), done: always("250 saved")}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go server.serve(t, c)
+		}
+	}()
+	if exit := <-done; exit != 0 {
+		t.Errorf("got exit %d, want 0: %s%s", exit, out.String(), errOut.String())
 	}
 }

@@ -32,7 +32,6 @@ const dovecotConf = `
 base_dir = %[1]s/run
 state_dir = %[1]s/state
 log_path = %[1]s/dovecot.log
-info_log_path = /dev/null
 instance_name = culver-test
 protocols = lmtp
 ssl = no
