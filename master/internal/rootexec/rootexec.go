@@ -13,8 +13,8 @@
 // Use: Open a Pool per service, Start a child, hear of it once by callback. The
 // children are the master's own (CLONE_PARENT), so the master reaps them with
 // wait4(-1), together with the spawners and with children whose exec failed,
-// which are in no Result. A child can be reaped before its Result comes: see
-// Exits.
+// which are in no Result. A child can be reaped before its Result comes:
+// the master keeps such an end until the Result names its pid.
 package rootexec
 
 import (
