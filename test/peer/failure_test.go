@@ -32,6 +32,7 @@ type failure struct {
 // users of its own.
 var failures = []failure{
 	{name: "a delivery that works", user: 1, reply: "250 2.0.0 ", log: []string{"Info: msgid=", ": saved mail to INBOX"}},
+	{name: "a home without a Maildir", user: 8, prepare: bareHome, reply: "250 2.0.0 ", log: []string{"lmtp(user8@example.org)", ": saved mail to INBOX"}},
 	{name: "disk full", user: 2, prepare: smallDisk, size: 300 << 10,
 		reply: "451 4.2.0 ", log: []string{"lmtp(user2@example.org)", "Error: ", "no space left on device"}},
 	{name: "quota full", user: 3, prepare: withField("userdb_quota_rule=*:storage=10K"), size: 30 << 10,
@@ -221,4 +222,13 @@ func foreignHome(t *testing.T, _ string, u system.Users, i int) string {
 // orphanHome is a home below a folder that does not exist: an unmounted disk.
 func orphanHome(_ *testing.T, dir string, u system.Users, i int) string {
 	return entry(u, i, u.UID(i), u.GID(i), filepath.Join(dir, "missing", "user5"), "")
+}
+
+// bareHome is a home without a Maildir, as useradd makes it.
+func bareHome(t *testing.T, _ string, u system.Users, i int) string {
+	t.Helper()
+	if err := os.RemoveAll(u.Maildir(i)); err != nil {
+		t.Fatal(err)
+	}
+	return ""
 }
