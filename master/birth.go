@@ -66,8 +66,7 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 	}
 	var err error
 	if b.grants, err = grant.NewMaker(v.String("mail_location")); err == nil {
-		// Where the box is mail_root, nobody but the worker itself makes a home.
-		b.grants.MakeHomes = b.make && b.mailRoot != ""
+		b.grants.MakeHomes = b.make
 	}
 	return b, err
 }

@@ -34,10 +34,9 @@ func main() {
 	control := lmtp.NewControl(p.Control)
 	front := lmtp.New(options, users, control, log)
 
-	if options.UIDDiffers && front.Local == nil {
-		log(logline.Warn, "", "", "lmtp_reproxy = uid-differs: this version gives every recipient a worker, as with always")
+	if front.Local, err = lmtp.NewLocal(p.Settings); err != nil {
+		fatal(err)
 	}
-
 	signal.Ignore(syscall.SIGINT, syscall.SIGPIPE)
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)

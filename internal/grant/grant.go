@@ -24,7 +24,7 @@ import (
 // Maker makes grants by one configuration. It holds no state.
 type Maker struct {
 	Location  maillocation.Template
-	MakeHomes bool // the worker makes a missing home itself: its box is mail_root
+	MakeHomes bool // mail_home_create: the worker makes a missing Maildir, and in mail_root a missing home
 
 	own map[string]settings.Setting // what a userdb field may set for its user
 }

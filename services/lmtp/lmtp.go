@@ -40,13 +40,6 @@ type Workers interface {
 	Worker(ctx context.Context, user string) (fd int, err error)
 }
 
-// LocalDeliverer saves mail within the front itself, for users whose uid is the
-// front's own (lmtp_reproxy = uid-differs). Without one every recipient has a
-// worker.
-type LocalDeliverer interface {
-	Deliver(ctx context.Context, u authproto.User, e Envelope, message int, size int64) lmtpproto.Reply
-}
-
 // Envelope is what one recipient's delivery gets to know of the transaction:
 // its own recipient and nobody else's, so that a Bcc stays one.
 type Envelope struct {
@@ -73,7 +66,7 @@ type Front struct {
 	Options
 	Users   Users
 	Workers Workers
-	Local   LocalDeliverer // may be nil
+	Local   *Local // nil: every recipient has a worker
 	Log     Log
 
 	spools *budget

@@ -24,7 +24,6 @@ type Options struct {
 	CommandTimeout  time.Duration
 	DeliveryTimeout time.Duration
 	CheckQuota      bool // lmtp_rcpt_check_quota
-	UIDDiffers      bool // lmtp_reproxy = uid-differs
 	Workarounds     lmtpproto.Workarounds
 
 	ClientLimit  int
@@ -56,7 +55,6 @@ func OptionsOf(b finished.Bag) (Options, error) {
 		CommandTimeout:  b.Duration("lmtp_command_timeout"),
 		DeliveryTimeout: b.Duration("lmtp_delivery_timeout"),
 		CheckQuota:      b.Bool("lmtp_rcpt_check_quota"),
-		UIDDiffers:      b.String("lmtp_reproxy") == "uid-differs",
 		ClientLimit:     int(b.Int("client_limit")),
 		SpoolDir:        b.String("spool_dir"),
 		SpoolMemory:     b.Int("spool_memory"),

@@ -3,7 +3,6 @@ package lmtp
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -128,7 +127,7 @@ func (f *Front) look(r *rcpt, params authproto.Params) {
 	var err error
 	r.user, err = f.Users.Lookup(ctx, name, params)
 	switch {
-	case err == nil && f.CheckQuota && !f.local(r.user):
+	case err == nil && f.CheckQuota:
 		r.reply = f.check(ctx, r)
 	case err == nil:
 		r.reply = lmtpproto.Reply{Code: 250, Enhanced: "2.1.5", Text: "OK"}
@@ -151,11 +150,6 @@ func (f *Front) check(ctx context.Context, r *rcpt) lmtpproto.Reply {
 		return lmtpproto.Reply{Code: 250, Enhanced: "2.1.5", Text: "OK"}
 	}
 	return reply
-}
-
-// local tells whether the front itself delivers to the user.
-func (f *Front) local(u authproto.User) bool {
-	return f.Local != nil && f.UIDDiffers && u.UID == os.Getuid()
 }
 
 // settle waits for the lookups in hand and writes their replies in the order of

@@ -32,10 +32,7 @@ type message struct {
 // deliver brings the message to one recipient and gives the reply for it. With
 // msg nil the worker is only asked whether it would take the recipient.
 func (f *Front) deliver(ctx context.Context, u authproto.User, e Envelope, msg *message) lmtpproto.Reply {
-	if msg != nil && f.local(u) {
-		return f.Local.Deliver(ctx, u, e, msg.fd, msg.size)
-	}
-	fd, err := f.Workers.Worker(ctx, u.Name)
+	fd, err := f.worker(ctx, u)
 	if err != nil {
 		f.Log(logline.Error, e.Session, u.Name, err.Error())
 		return withAddress(e.To, refusal(err))
@@ -46,6 +43,14 @@ func (f *Front) deliver(ctx context.Context, u authproto.User, e Envelope, msg *
 		return withAddress(e.To, tempfail)
 	}
 	return withAddress(e.To, r)
+}
+
+// worker gives a conversation with whoever writes that user's mail.
+func (f *Front) worker(ctx context.Context, u authproto.User) (int, error) {
+	if f.Local != nil && f.Local.Serves(u) {
+		return f.Local.Worker(ctx, u)
+	}
+	return f.Workers.Worker(ctx, u.Name)
 }
 
 var tempfail = lmtpproto.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary internal error"}

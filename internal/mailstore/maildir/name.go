@@ -3,6 +3,7 @@ package maildir
 import (
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +40,9 @@ func cleanHost(host string) string {
 // Names is what a process remembers of the names it gave. A process has one,
 // whatever number of Stores it opens: the clock may be set back between two.
 type Names struct {
-	last int64  // the time in the last name, in microseconds
-	seq  uint64 // the Q of the last name
+	mu   sync.Mutex // a front that delivers itself does so on several threads
+	last int64      // the time in the last name, in microseconds
+	seq  uint64     // the Q of the last name
 }
 
 // uniqueName gives a name that nobody used and nobody will: time, process,
@@ -48,6 +50,8 @@ type Names struct {
 // find together in that order.
 func (s *Store) uniqueName() string {
 	names := s.c.Names
+	names.mu.Lock()
+	defer names.mu.Unlock()
 	now := max(s.c.Now().UnixMicro(), names.last+1)
 	names.last = now
 	names.seq++

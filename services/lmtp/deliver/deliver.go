@@ -53,7 +53,12 @@ func Run(p *worker.Process) int {
 			logline.Print(logline.Error, "", "", "control socket: message %d is not for a worker", m.Kind)
 			return worker.ExitTempfail
 		}
-		serve(p.Settings, &names, m.Text, fd)
+		grant, err := finished.Decode([]byte(m.Text))
+		if err != nil {
+			logline.Print(logline.Error, "", "", "grant: %v", err)
+			return worker.ExitTempfail
+		}
+		Serve(p.Settings, &names, grant, fd)
 		served++
 		available := 1
 		if limit > 0 && served >= limit {
@@ -65,14 +70,13 @@ func Run(p *worker.Process) int {
 	}
 }
 
-// serve speaks with the front about one user.
-func serve(settings finished.Bag, names *maildir.Names, grantText string, fd int) {
+// Serve speaks with the front about one user, on a blocking stream descriptor
+// that it takes over. It is the whole of an access; the front itself calls it
+// for users of its own uid.
+func Serve(settings finished.Bag, names *maildir.Names, grant finished.Bag, fd int) {
 	c := newConn(fd)
 	defer c.close()
-	grant, err := finished.Decode([]byte(grantText))
-	if err == nil {
-		settings, err = withGrant(settings, grant)
-	}
+	settings, err := withGrant(settings, grant)
 	if err != nil {
 		logline.Print(logline.Error, "", "", "grant: %v", err)
 		return // the front answers 451 for us

@@ -1,0 +1,85 @@
+package lmtp
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/authproto"
+	"culver/internal/fdpass"
+	"culver/internal/grant"
+	"culver/internal/mailstore/maildir"
+	"culver/internal/settings/finished"
+	"culver/services/lmtp/deliver"
+)
+
+// Local saves mail within the front itself, for users whose uid is the front's
+// own (lmtp_reproxy = uid-differs): a worker's code at the other end of a
+// socketpair, so that the front treats it as it treats a worker.
+type Local struct {
+	settings finished.Bag // a worker's
+	root     string       // mail_root, which is in the front's box
+	grants   *grant.Maker
+	names    maildir.Names
+	slots    chan struct{} // process_limit: a delivery holds a thread while it syncs
+	uid, gid int
+}
+
+// NewLocal reads what the master adds to a front's settings where the front may
+// deliver; without that it is nil.
+func NewLocal(b finished.Bag) (*Local, error) {
+	root, ok := b["mail_root"]
+	if !ok {
+		return nil, nil
+	}
+	grants, err := grant.NewMaker(b.String("mail_location"))
+	if err != nil {
+		return nil, err
+	}
+	grants.MakeHomes = b.Bool("mail_home_create")
+	return &Local{
+		settings: b.Sub("deliver/"),
+		root:     strings.TrimSuffix(root, "/") + "/",
+		grants:   grants,
+		slots:    make(chan struct{}, b.Int("process_limit")),
+		uid:      os.Getuid(),
+		gid:      os.Getgid(),
+	}, nil
+}
+
+// Serves tells whether a user's mail is the front's to write: another gid, or
+// groups of the account, would be powers that the front does not have.
+func (l *Local) Serves(u authproto.User) bool {
+	return u.UID == l.uid && u.GID == l.gid
+}
+
+// Worker gives one end of a conversation about the user.
+func (l *Local) Worker(ctx context.Context, u authproto.User) (int, error) {
+	g, err := l.grants.For(u)
+	if err != nil {
+		return -1, err
+	}
+	for _, key := range []string{"mail_path", "inbox_path", "control_path"} {
+		if !strings.HasPrefix(g.Bag[key]+"/", l.root) {
+			return -1, fmt.Errorf("%s %s is not below mail_root", key, g.Bag[key])
+		}
+	}
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return -1, fmt.Errorf("%d deliveries of the front itself are under way (process_limit): %w", cap(l.slots), ctx.Err())
+	}
+	ours, theirs, err := fdpass.Pair(unix.SOCK_STREAM, 0)
+	if err != nil {
+		<-l.slots
+		return -1, err
+	}
+	go func() {
+		defer func() { <-l.slots }()
+		deliver.Serve(l.settings, &l.names, g.Bag, theirs)
+	}()
+	return ours, nil
+}
