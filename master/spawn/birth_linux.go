@@ -66,7 +66,9 @@ func (b *birth) run() {
 	runtime.LockOSThread() // never unlocked
 	defer b.s.tidy()
 	defer closeAll(b.fds)
-	b.timer = time.AfterFunc(slowAfter, b.tick)
+	// Two steps: tick uses b.timer, and may run at once.
+	b.timer = time.AfterFunc(time.Hour, b.tick)
+	b.timer.Reset(slowAfter)
 	class, err := b.open()
 	defer func() { closeAll(b.paths) }()
 	b.timer.Stop()
@@ -225,6 +227,9 @@ func (s *spawner) fork(b *birth) (pid int, class wire.Class, err error) {
 		sys.Credential = credential(&b.Birth)
 		attr.Sys = &sys
 	}
+	if s.Filter == wire.FilterWorker {
+		slacken()
+	}
 	s.slot.Lock()
 	defer s.slot.Unlock()
 	// From here on the master watches the clock: between setuid and exec the
@@ -251,6 +256,16 @@ func (s *spawner) tidy() {
 		s.births = 0
 		runtime.GC()
 	}
+}
+
+// timerSlack is how late a worker's timers may be. Go's monitor thread sleeps 20
+// us at a time and takes a worker's only P away during each fsync; so rarely
+// woken it leaves it alone. The child inherits it from the thread that forks;
+// the worker itself could only set it when the monitor already runs.
+const timerSlack = 5 * time.Millisecond
+
+func slacken() {
+	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) // an optimisation: nothing depends on it
 }
 
 // files places exactly the child's descriptors; every other one of ours is
