@@ -33,21 +33,21 @@ import (
 type Service struct {
 	Writer *Writer
 
-	readers sync.WaitGroup
-	master  *masterReader
+	children, master pipes
 }
 
-// masterReader reads the pipe of the master itself, which is the one that does
-// not end before this service does.
-type masterReader struct {
-	reader
-	file *os.File
-	done chan struct{}
+// pipes are those that are read now, one goroutine for each.
+type pipes struct {
+	mu   sync.Mutex
+	open map[*os.File]struct{}
+	done sync.WaitGroup
 }
 
-// Serve follows the control socket. It is started before every other child and
-// ends after them: when the master drains it or is gone, it reads on until the
-// pipe of each has ended, so that the last words of all are written.
+// Serve follows the control socket. The service is started before every other
+// child and ends after them: when the master closes the socket or is gone, it
+// reads on until the pipe of each has ended, so that the last words of all are
+// written. When the master drains it, another log service will read on from the
+// master's copies of the same pipes.
 func (s *Service) Serve(p *worker.Process) int {
 	// A terminal's ^C reaches the whole group, and a SIGTERM may reach every
 	// process of a unit: neither may end this one while others can still speak.
@@ -66,7 +66,10 @@ func (s *Service) Serve(p *worker.Process) int {
 			if !errors.Is(err, io.EOF) {
 				s.Writer.Own(logline.Error, "control socket: "+err.Error())
 			}
-			s.finish()
+			s.children.done.Wait()
+			// The master waits for this process to end, so its own pipe is the one
+			// that may not end before: it is read as far as it is filled.
+			s.master.leave()
 			return 0
 		}
 		switch {
@@ -76,7 +79,8 @@ func (s *Service) Serve(p *worker.Process) int {
 		case m.Kind == handoff.KindReopen:
 			s.Writer.Reopen()
 		case m.Kind == handoff.KindDrain:
-			s.finish()
+			s.children.leave()
+			s.master.leave()
 			return 0
 		}
 		if fd >= 0 {
@@ -93,32 +97,34 @@ func (s *Service) add(from Source, fd int) {
 		return
 	}
 	pipe := os.NewFile(uintptr(fd), "log pipe")
-	r := reader{pipe: pipe, from: from, out: s.Writer}
+	r := &reader{pipe: pipe, from: from, out: s.Writer}
+	to := &s.children
 	if from.Service == "master" {
-		s.master = &masterReader{reader: r, file: pipe, done: make(chan struct{})}
-		go func(m *masterReader) {
-			defer close(m.done)
-			m.run()
-		}(s.master)
-		return
+		to = &s.master
 	}
-	s.readers.Go(func() {
-		defer pipe.Close()
-		r.run()
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	if to.open == nil {
+		to.open = map[*os.File]struct{}{}
+	}
+	to.open[pipe] = struct{}{}
+	to.done.Go(func() {
+		if !r.run() {
+			r.leave(pipe)
+		}
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		delete(to.open, pipe)
+		pipe.Close()
 	})
 }
 
-// finish reads every pipe to its end. The master waits for this process, so its
-// own pipe is read as far as it is filled.
-func (s *Service) finish() {
-	s.readers.Wait()
-	if m := s.master; m != nil {
-		m.file.SetReadDeadline(time.Unix(1, 0))
-		<-m.done
-		raw, err := m.file.SyscallConn()
-		if err == nil {
-			raw.Control(func(fd uintptr) { m.rest(int(fd)) })
-		}
-		m.file.Close()
+// leave has what is in each pipe now written, and waits for that.
+func (p *pipes) leave() {
+	p.mu.Lock()
+	for pipe := range p.open {
+		pipe.SetReadDeadline(time.Unix(1, 0))
 	}
+	p.mu.Unlock()
+	p.done.Wait()
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -62,36 +63,96 @@ func source(t *testing.T, master *fdpass.Conn, from Source) *os.File {
 	return w
 }
 
+func drain(m *fdpass.Conn) { m.Send((&handoff.Message{Kind: handoff.KindDrain}).Append(nil), -1) }
+
 func TestServiceReadsOnUntilEveryPipeHasEnded(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name string
-		end  func(*fdpass.Conn)
-	}{
-		{"after a drain", func(m *fdpass.Conn) { m.Send((&handoff.Message{Kind: handoff.KindDrain}).Append(nil), -1) }},
-		{"after the master's death", func(m *fdpass.Conn) { m.Close() }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var out bytes.Buffer
-			f := &File{Stream: &out}
-			master, ended := start(t, NewWriter(f, f, f))
-			w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
-			tt.end(master)
-			w.Write(logline.Append(nil, logline.Info, "S", "", "said after the end"))
-			select {
-			case <-ended:
-				t.Fatal("the service ended while a pipe was open")
-			default:
+	var out bytes.Buffer
+	f := &File{Stream: &out}
+	master, ended := start(t, NewWriter(f, f, f))
+	w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
+	master.Close() // it died, or this is its farewell
+	w.Write(logline.Append(nil, logline.Info, "S", "", "said after the end"))
+	select {
+	case <-ended:
+		t.Fatal("the service ended while a pipe was open")
+	default:
+	}
+	w.Close()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if want := "lmtp(bob)<5><S>: Info: said after the end\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// A child that never pauses writes through a change of log services, some of its
+// lines in two parts: each line comes out once, whole and in order.
+func TestADrainHandsThePipesOverAtALineEnd(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const lines = 3000
+	var want strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&want, "lmtp(bob)<5>: Error: line %d\n", i)
+	}
+	half := make(chan struct{})
+	go func() {
+		defer w.Close()
+		for i := range lines {
+			line := fmt.Sprintf("line %d\n", i)
+			w.WriteString(line[:3])
+			if i == lines/2 {
+				close(half)
 			}
-			w.Close()
-			if code := <-ended; code != 0 {
-				t.Errorf("exit code %d, want 0", code)
-			}
-			if want := "lmtp(bob)<5><S>: Info: said after the end\n"; out.String() != want {
-				t.Errorf("got %q, want %q", out.String(), want)
-			}
-		})
+			w.WriteString(line[3:])
+		}
+	}()
+	var out bytes.Buffer
+	for round := range 2 {
+		f := &File{Stream: &out}
+		master, ended := start(t, NewWriter(f, f, f))
+		m := handoff.Message{Kind: handoff.KindLogSource, ID: 5, Service: "lmtp", User: "bob"}
+		if err := master.Send(m.Append(nil), int(r.Fd())); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			<-half
+			drain(master)
+		} else {
+			master.Close()
+		}
+		if code := <-ended; code != 0 {
+			t.Errorf("exit code %d, want 0", code)
+		}
+	}
+	if out.String() != want.String() {
+		t.Errorf("got %d bytes, want %d: a line was lost, torn or moved", out.Len(), want.Len())
+	}
+}
+
+// Nobody is waited for who keeps his pipe open and says no more.
+func TestADrainWaitsForNoPipesEnd(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := &File{Stream: &out}
+	master, ended := start(t, NewWriter(f, f, f))
+	bob := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
+	defer bob.Close()
+	eve := source(t, master, Source{PID: 6, Service: "lmtp", User: "eve"})
+	defer eve.Close()
+	bob.Write(logline.Append(nil, logline.Info, "", "", "whole"))
+	drain(master)
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if want := "lmtp(bob)<5>: Info: whole\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 
@@ -125,7 +186,7 @@ func TestTheMastersOwnPipeHoldsNobodyUp(t *testing.T) {
 	pipe := source(t, master, Source{PID: 1, Service: "master"})
 	defer pipe.Close()
 	pipe.Write(logline.Append(nil, logline.Warn, "", "", "stopping"))
-	master.Send((&handoff.Message{Kind: handoff.KindDrain}).Append(nil), -1)
+	master.Close()
 	if code := <-ended; code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}

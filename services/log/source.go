@@ -23,6 +23,17 @@ const (
 	floodRepeat = time.Minute
 )
 
+// What a service that is to be replaced still does for each pipe.
+const (
+	// leaveBytes bounds what it reads of a child that never stops writing: no
+	// pipe of an ordinary user's process holds more.
+	leaveBytes = 1 << 20
+	// leavePatience is how long it waits for the end of a half line, which the
+	// next service would take for a line of its own. Package logline writes whole
+	// lines at once; only a program's raw standard error comes in parts.
+	leavePatience = 200 * time.Millisecond
+)
+
 // reader reads one child's pipe.
 type reader struct {
 	pipe io.Reader
@@ -35,9 +46,9 @@ type reader struct {
 	lines []Line
 }
 
-// run writes all lines until the pipe's last writer is gone, or until its
-// deadline, after which rest has the remainder.
-func (r *reader) run() {
+// run writes all lines until the pipe's last writer is gone. It gives false when
+// the pipe's deadline has passed before, and leaves the remainder to leave.
+func (r *reader) run() (ended bool) {
 	for {
 		n, err := r.pipe.Read(r.buf[:])
 		// The next read waits for this one's turn: meanwhile the child's own pipe
@@ -51,12 +62,12 @@ func (r *reader) run() {
 		case err == nil:
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return
+			return false
 		case err != io.EOF:
 			r.out.Own(logline.Error, fmt.Sprintf("pipe of %s: %v", r.from.Service, err))
 		}
 		r.end()
-		return
+		return true
 	}
 }
 
@@ -70,19 +81,40 @@ func (r *reader) end() {
 	r.out.Write(r.from, r.split.rest(nil))
 }
 
-// rest writes what is in the pipe now and waits for no more.
-func (r *reader) rest(fd int) {
-	for {
-		n, err := unix.Read(fd, r.buf[:])
-		if err == unix.EINTR {
-			continue
-		}
-		if n <= 0 {
+// leave writes what is in the pipe now, up to a line end, and takes nothing
+// beyond it: that is for the next service.
+func (r *reader) leave(pipe *os.File) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) { r.now(int(fd)) })
+	// The other way to meet a line end would be to take a byte too many, and
+	// there is none to put it back.
+	pipe.SetReadDeadline(time.Now().Add(leavePatience))
+	for r.split.inLine() {
+		n, err := pipe.Read(r.buf[:1])
+		if err != nil {
 			break
 		}
 		r.write(r.buf[:n])
 	}
 	r.end()
+}
+
+// now writes what can be read without waiting.
+func (r *reader) now(fd int) {
+	for took := 0; took < leaveBytes; {
+		n, err := unix.Read(fd, r.buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if n <= 0 {
+			return
+		}
+		r.write(r.buf[:n])
+		took += n
+	}
 }
 
 // flood decides when a child has earned the warning.
@@ -130,6 +162,9 @@ func (s *splitter) split(lines []Line, data []byte) []Line {
 	}
 	return lines
 }
+
+// inLine tells whether the stream stands in the middle of a line.
+func (s *splitter) inLine() bool { return len(s.held) > 0 || s.skip }
 
 // rest adds the line that will never end.
 func (s *splitter) rest(lines []Line) []Line {
