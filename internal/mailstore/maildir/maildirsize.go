@@ -23,16 +23,18 @@ type sizeFile struct {
 // parseSizeFile reads the complete lines; one that is still being written has
 // no line end yet.
 func parseSizeFile(data []byte) (f sizeFile, err error) {
-	if len(data) >= maxSizeFile || bytes.IndexByte(data, 0) >= 0 {
-		return f, errSizeFile
-	}
 	end := bytes.LastIndexByte(data, '\n')
 	if end < 0 {
 		return f, errSizeFile
 	}
+	// The limits come first: they may stand nowhere else, and hold for the file
+	// that is made anew.
 	first, rest, _ := strings.Cut(string(data[:end]), "\n")
 	if f.limits, err = parseSizeLimits(first); err != nil {
 		return f, err
+	}
+	if len(data) >= maxSizeFile || bytes.IndexByte(data, 0) >= 0 {
+		return f, errSizeFile
 	}
 	for line := range strings.SplitSeq(rest, "\n") {
 		if rest == "" {

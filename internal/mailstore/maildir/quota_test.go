@@ -140,6 +140,8 @@ func TestQuotaFile(t *testing.T) {
 		{"appended to otherwise", nil, "5000S\n9 1\n", time.Hour, "12345678\r\n", nil, "5000S\n9 1\n25 1\n", ""},
 		{"new limits", []string{"*:bytes=6000:messages=9"}, "5000S\n9 1\n", 0, "12345678\r\n", nil, "6000S,9C\n1707 2\n25 1\n", ""},
 		{"damaged, limits kept", nil, "5000S\nx\n", 0, "12345678\r\n", nil, "5000S\n1707 2\n25 1\n", ""},
+		{"full, limits kept", nil, "2000S\n" + strings.Repeat("0 0\n", 1280), 0, "12345678\r\n", nil, "2000S\n1707 2\n25 1\n", ""},
+		{"NUL bytes of a crash, limits kept", nil, "2000S\n5 1\n\x00\x00\n", 0, "12345678\r\n", nil, "2000S\n1707 2\n25 1\n", ""},
 		{"a folder that counts for nothing", []string{"*:bytes=2000", "Trash:ignore"}, "2000S\n2000 1\n", 0, "1\r\n", nil, "2000S\n2000 1\n", "Trash"},
 		{"and is left out of the count", []string{"*:bytes=2000", "Trash:ignore"}, "", 0, "12345678\r\n", nil, "2000S\n1000 1\n25 1\n", ""},
 		{"too many", []string{"*:messages=2"}, "", 0, "1\r\n", ErrQuota, "2C\n1707 2\n", ""},
