@@ -34,7 +34,7 @@ func newBudget(limit int64, queue int, timeout time.Duration) *budget {
 // take reserves n bytes. A limit of 0 is none.
 func (b *budget) take(n int64) error {
 	b.mu.Lock()
-	if b.limit == 0 || len(b.waiting) == 0 && b.used+n <= b.limit {
+	if b.limit == 0 || len(b.waiting) == 0 && n <= b.limit-b.used {
 		b.used += n
 		b.mu.Unlock()
 		return nil
@@ -79,7 +79,7 @@ func (b *budget) give(n int64) {
 }
 
 func (b *budget) admit() {
-	for len(b.waiting) > 0 && b.used+b.waiting[0].n <= b.limit {
+	for len(b.waiting) > 0 && b.waiting[0].n <= b.limit-b.used {
 		c := b.waiting[0]
 		b.waiting = b.waiting[1:]
 		b.used += c.n

@@ -253,6 +253,18 @@ func TestSpoolFailures(t *testing.T) {
 		first.run("C .\nS 250 *")
 		second.run("C MAIL FROM:<>\nC RCPT TO:<bob@x>\nC DATA\nS 250 *\nS 250 *\nS 354 OK\nC .\nS 250 *")
 	})
+	t.Run("a size beyond all numbers", func(t *testing.T) {
+		t.Parallel()
+		o := testOptions(t)
+		o.MaxSize = 0
+		w := start(t, o, "unix", Listener{})
+		for _, size := range []string{"9223372036854775807", "9223372036854710271"} {
+			w.dial().run("S 220 *\nC MAIL FROM:<> SIZE=" + size + "\nC RCPT TO:<bob@x>\nC DATA\nS 250 *\nS 250 *\nS 452 4.3.1 *")
+			if n := w.spooled(); n != 0 {
+				t.Errorf("SIZE=%s: %d bytes reserved, want none", size, n)
+			}
+		}
+	})
 	t.Run("spool_limit in the middle of a message", func(t *testing.T) {
 		t.Parallel()
 		o := testOptions(t)

@@ -3,6 +3,7 @@ package lmtp
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 
@@ -40,6 +41,9 @@ func newSpool(f *Front) *spool {
 func (s *spool) reserve(n int64) error {
 	if n <= s.reserved {
 		return nil
+	}
+	if n > math.MaxInt64-spoolStep { // SIZE= may say anything; rounded up it would be a gift
+		return errSpoolLimit
 	}
 	more := (n - s.reserved + spoolStep - 1) / spoolStep * spoolStep
 	if err := s.budget.take(more); err != nil {
