@@ -55,15 +55,15 @@ func (f *Front) worker(ctx context.Context, u authproto.User) (int, error) {
 
 var tempfail = lmtpproto.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary internal error"}
 
-// refusal is the reply where no worker came.
+// refusal is the reply where no worker came. Never 5xx: where auth knew the user
+// at RCPT and not a moment later, its source may be half written, and the next
+// try's RCPT will have the answer.
 func refusal(err error) lmtpproto.Reply {
 	var r *Refusal
 	if !errors.As(err, &r) {
 		return tempfail
 	}
 	switch {
-	case r.Code == handoff.CodeNoUser:
-		return lmtpproto.Reply{Code: 550, Enhanced: "5.1.1", Text: "User doesn't exist"}
 	case r.Code == handoff.CodeLimit && r.Setting == "lmtp_user_concurrency_limit":
 		return lmtpproto.Reply{Code: 451, Enhanced: "4.3.0",
 			Text: "Too many concurrent deliveries for user (lmtp_user_concurrency_limit)"}

@@ -103,7 +103,7 @@ func TestTheMastersRefusals(t *testing.T) {
 		answer handoff.Message
 		want   string
 	}{
-		{"no user", handoff.Message{Code: handoff.CodeNoUser}, "550 5.1.1 <evil@x> User doesn't exist"},
+		{"no user", handoff.Message{Code: handoff.CodeNoUser}, "451 4.3.0 <evil@x> Temporary internal error"},
 		{"temporary", handoff.Message{Code: handoff.CodeTempfail, Text: "auth is down"}, "451 4.3.0 <evil@x> Temporary internal error"},
 		{"per user", handoff.Message{Code: handoff.CodeLimit, Setting: "lmtp_user_concurrency_limit"},
 			"451 4.3.0 <evil@x> Too many concurrent deliveries for user (lmtp_user_concurrency_limit)"},
