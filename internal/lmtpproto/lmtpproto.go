@@ -26,9 +26,10 @@ const (
 	MaxVerb       = 32   // bytes of a verb
 	MaxArgs       = 4096 // bytes of a command's arguments (spec/lmtp.md 4)
 	MaxLine       = MaxVerb + 1 + MaxArgs + 2
-	MaxPath       = 512 // bytes between < and >; RFC 5321 section 4.5.3.1.3 asks for 256
-	MaxParams     = 16  // parameters of one command
-	MaxORCPT      = 500 // bytes, RFC 3461 section 4.2
+	MaxSkip       = 1 << 20 // bytes of a line that are skipped in search of its end
+	MaxPath       = 512     // bytes between < and >; RFC 5321 section 4.5.3.1.3 asks for 256
+	MaxParams     = 16      // parameters of one command
+	MaxORCPT      = 500     // bytes, RFC 3461 section 4.2
 	MaxReplyLine  = 1024
 	MaxReplyLines = 64
 )
@@ -37,6 +38,8 @@ var (
 	// ErrLineTooLong says that a line broke its limit. It was skipped up to its
 	// end, so that the next one can be read.
 	ErrLineTooLong = errors.New("line too long")
+	// ErrEndless says that a line went on for MaxSkip bytes: there is no next one.
+	ErrEndless = errors.New("line without an end")
 	// ErrSyntax says that a line is no command at all (500 5.5.2).
 	ErrSyntax = errors.New("invalid command syntax")
 	// ErrParam says that a command's arguments are malformed (501 5.5.4).
@@ -57,8 +60,13 @@ func ReadLine(br *bufio.Reader) ([]byte, error) {
 }
 
 func skipLine(br *bufio.Reader, err error) error {
-	for err == bufio.ErrBufferFull {
-		_, err = br.ReadSlice('\n')
+	for skipped := 0; err == bufio.ErrBufferFull; {
+		if skipped > MaxSkip {
+			return ErrEndless
+		}
+		var part []byte
+		part, err = br.ReadSlice('\n')
+		skipped += len(part)
 	}
 	if err != nil {
 		return err

@@ -119,6 +119,11 @@ func (s *session) mail(args string) {
 	case s.tx.mail:
 		s.reply(503, "5.5.0", "MAIL already given")
 		return
+	case s.f.TLSRequired && s.f.TLS == nil && s.tls == "" && !s.peer.unix:
+		// Without a certificate nobody could ever do as he is told, and 530 would
+		// bounce all mail (RFC 3207 section 4).
+		s.reply(454, "4.7.0", "TLS not available (ssl_cert)")
+		return
 	case s.f.TLSRequired && s.tls == "" && !s.peer.unix:
 		s.reply(530, "5.7.0", "TLS required, issue STARTTLS first")
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +14,16 @@ import (
 
 // maxSideBySide is how many recipients of one message are delivered at once.
 const maxSideBySide = 128
+
+const (
+	// maxTransfer is how long one message may take to come in, from DATA or the
+	// first BDAT on. lmtp_command_timeout bounds a silence only: a byte a minute
+	// would hold a session and its spool for ever.
+	maxTransfer = time.Hour
+	// maxDiscard is how many bytes are read of a message that is refused already,
+	// only to answer at its end as the protocol wants it.
+	maxDiscard = 64 << 20
+)
 
 // errTooBig says that a message is beyond mail_max_size.
 var errTooBig = errors.New("message too big")
@@ -38,12 +49,29 @@ func (s *session) data(args string) {
 	s.reply(354, "", "OK")
 	s.flush()
 	s.tx.data = true
+	s.conn.endBy(time.Now().Add(s.f.transfer))
 	failed, err := s.receive()
 	if err != nil {
 		s.lost(err, "DATA")
 		return
 	}
+	tooMuch := s.tooMuch()
 	s.finish(failed)
+	if tooMuch {
+		s.sendAway()
+	}
+}
+
+// tooMuch tells whether the client goes on with a message that is refused.
+func (s *session) tooMuch() bool { return s.tx.discarded > s.f.discard }
+
+// sendAway ends the session of a client that would not stop: it has its answer,
+// and needs not be awaited.
+func (s *session) sendAway() {
+	if s.ended == "" {
+		s.final(421, "4.7.0", s.f.Hostname+" Too much data after a refusal")
+		s.ended = "Too much data after a refusal"
+	}
 }
 
 // ready tells whether a message may come, and refuses it otherwise.
@@ -65,7 +93,7 @@ func (s *session) receive() (failed, err error) {
 	var dots lmtpproto.Dots
 	out := pieces.Get().(*[]byte)
 	defer pieces.Put(out)
-	for end := false; !end; {
+	for end := false; !end && !s.tooMuch(); {
 		if _, err := s.br.Peek(1); err != nil {
 			return nil, err
 		}
@@ -75,6 +103,8 @@ func (s *session) receive() (failed, err error) {
 		s.br.Discard(taken)
 		if failed == nil {
 			failed = s.keep(*out)
+		} else {
+			s.tx.discarded += int64(taken)
 		}
 	}
 	return failed, nil
@@ -95,6 +125,9 @@ func (s *session) bdat(args string) {
 		s.badParameters()
 		return
 	}
+	if !s.tx.data {
+		s.conn.endBy(time.Now().Add(s.f.transfer))
+	}
 	if s.tx.failed || len(s.tx.rcpts) == 0 {
 		s.refuseChunk(size)
 		return
@@ -104,6 +137,9 @@ func (s *session) bdat(args string) {
 	}
 	s.tx.data = true
 	failed, err := s.receiveChunk(size, true)
+	if s.tooMuch() {
+		defer s.sendAway()
+	}
 	switch {
 	case err != nil:
 		s.lost(err, "BDAT")
@@ -123,6 +159,12 @@ func (s *session) refuseChunk(size int64) {
 		s.lost(err, "BDAT")
 		return
 	}
+	if !s.tx.data {
+		s.conn.endBy(time.Time{})
+	}
+	if s.tooMuch() {
+		defer s.sendAway()
+	}
 	if s.tx.failed {
 		s.reply(503, "5.5.0", "Previous data chunk failed, issue RSET first")
 		return
@@ -133,7 +175,7 @@ func (s *session) refuseChunk(size int64) {
 
 // receiveChunk reads the bytes of one BDAT.
 func (s *session) receiveChunk(size int64, keep bool) (failed, err error) {
-	for size > 0 {
+	for size > 0 && !s.tooMuch() {
 		if s.br.Buffered() == 0 {
 			s.flush() // the replies before may be what the client waits for
 		}
@@ -143,6 +185,8 @@ func (s *session) receiveChunk(size int64, keep bool) (failed, err error) {
 		in, _ := s.br.Peek(int(min(size, int64(s.br.Buffered()))))
 		if keep && failed == nil {
 			failed = s.keep(in)
+		} else {
+			s.tx.discarded += int64(len(in))
 		}
 		s.br.Discard(len(in))
 		size -= int64(len(in))

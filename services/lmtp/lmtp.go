@@ -21,6 +21,7 @@
 package lmtp
 
 import (
+	"cmp"
 	"context"
 
 	"culver/internal/authproto"
@@ -75,6 +76,8 @@ type Front struct {
 
 // New makes a front that has no sessions yet.
 func New(o Options, u Users, w Workers, log Log) *Front {
+	o.transfer = cmp.Or(o.transfer, maxTransfer)
+	o.discard = cmp.Or(o.discard, maxDiscard)
 	f := &Front{Options: o, Users: u, Workers: w, Log: log}
 	f.spools = newBudget(o.SpoolLimit, o.QueueLimit, o.QueueTimeout)
 	f.house.init(o.ClientLimit)

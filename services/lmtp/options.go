@@ -37,6 +37,9 @@ type Options struct {
 	HAProxyTrusted []netip.Prefix // may send a PROXY header
 	HAProxyTimeout time.Duration
 
+	transfer time.Duration // maxTransfer; tests are shorter
+	discard  int64         // maxDiscard
+
 	TLS         *tls.Config // nil: no STARTTLS
 	TLSRequired bool        // on inet listeners
 

@@ -213,7 +213,8 @@ type idleConn struct {
 	idle  time.Duration
 
 	mu      sync.Mutex
-	between bool // no transaction is open
+	between bool      // no transaction is open
+	end     time.Time // when the message must be here, zero while none comes in
 }
 
 func (c *idleConn) Read(p []byte) (int, error) {
@@ -228,7 +229,25 @@ func (c *idleConn) deadline() time.Time {
 	if rest, closing := c.house.leaveBy(); closing && c.between {
 		d = min(d, rest)
 	}
-	return time.Now().Add(d)
+	by := time.Now().Add(d)
+	if !c.end.IsZero() && c.end.Before(by) {
+		return c.end
+	}
+	return by
+}
+
+// endBy bounds all reads together from now on; the zero time lifts that.
+func (c *idleConn) endBy(t time.Time) {
+	c.mu.Lock()
+	c.end = t
+	c.mu.Unlock()
+}
+
+// late tells whether the time of endBy has come.
+func (c *idleConn) late() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.end.IsZero() && !time.Now().Before(c.end)
 }
 
 // poke lets a read that waits now see that the house is closing.

@@ -59,6 +59,8 @@ type transaction struct {
 	data     bool // DATA or BDAT has begun
 	spool    *spool
 	failed   bool // a BDAT failed
+
+	discarded int64 // bytes that came after it was refused
 }
 
 func (f *Front) newSession(c net.Conn, l Listener) *session {
@@ -174,6 +176,12 @@ func (s *session) next() {
 		s.reply(500, "5.5.2", "Line too long")
 		return
 	}
+	if errors.Is(err, lmtpproto.ErrEndless) {
+		s.settle()
+		s.reply(500, "5.5.2", "Line too long")
+		s.sendAway()
+		return
+	}
 	if err != nil {
 		s.lost(err, "")
 		return
@@ -206,6 +214,9 @@ func (s *session) lost(err error, unfinished string) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && closing && !s.tx.mail:
 		s.shutDown()
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn.late():
+		s.final(421, "4.4.2", s.f.Hostname+" Message took too long")
+		s.ended = "Message took longer than " + s.f.transfer.String()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.final(421, "4.4.2", s.f.Hostname+" Disconnected for inactivity")
 		s.ended = "Disconnected for inactivity"
@@ -287,6 +298,7 @@ func (s *session) reset() {
 	if s.tx.spool != nil {
 		s.tx.spool.close()
 	}
+	s.conn.endBy(time.Time{})
 	s.tx = transaction{}
 }
 

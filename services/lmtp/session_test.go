@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"culver/internal/lmtpproto"
 )
@@ -349,6 +350,70 @@ func TestLimits(t *testing.T) {
 		if len(w.got()) != 0 {
 			t.Errorf("half a message was delivered: %v", w.got())
 		}
+	})
+	t.Run("a message that never ends", func(t *testing.T) {
+		t.Parallel()
+		o := testOptions(t)
+		o.transfer = 300e6
+		w := start(t, o, "unix", Listener{})
+		begin := "S 220 *\nC MAIL FROM:<>\nC RCPT TO:<a@x>\n"
+		for _, how := range []string{"C DATA\nS 250 *\nS 250 *\nS 354 *\n", "C BDAT 1000000\nS 250 *\nS 250 *\n",
+			"C BDAT 1\nR \"x\"\nS 250 *\nS 250 *\nS 250 *\n"} {
+			c := w.dial()
+			c.run(begin + how)
+			go func() {
+				for range 100 { // never silent for lmtp_command_timeout
+					if _, err := c.Write([]byte("NOOP\r\n")); err != nil {
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}()
+			got := c.line()
+			for got == "250 2.0.0 OK" {
+				got = c.line()
+			}
+			if want := "421 4.4.2 vm Message took too long"; got != want {
+				t.Errorf("%q: got %q, want %q", how, got, want)
+			}
+			if n := len(w.got()); n != 0 {
+				t.Errorf("%q: delivered %d, want none", how, n)
+			}
+		}
+	})
+	t.Run("a refused message that goes on", func(t *testing.T) {
+		t.Parallel()
+		o := testOptions(t)
+		o.MaxSize, o.discard = 10, 1000
+		w := start(t, o, "unix", Listener{})
+		begin := "S 220 *\nC MAIL FROM:<>\nC RCPT TO:<a@x>\nC RCPT TO:<b@x>\n"
+		x := strings.Repeat("x", 20000)
+		w.dial().run(begin + "C DATA\nS 250 *\nS 250 *\nS 250 *\nS 354 *\nC " + x + `
+			S 552 5.2.3 <a@x> *
+			S 552 5.2.3 <b@x> *
+			S 421 4.7.0 *
+			S EOF`)
+		w.dial().run(begin + "C BDAT 9000000 LAST\nC " + x + `
+			S 250 *
+			S 250 *
+			S 250 *
+			S 552 5.2.3 <a@x> *
+			S 552 5.2.3 <b@x> *
+			S 421 4.7.0 *
+			S EOF`)
+		w.dial().run("S 220 *\nC BDAT 9000000\nC " + x + "\nS 503 *\nS 421 4.7.0 *\nS EOF")
+		until(t, "an empty budget", func() bool { return w.spooled() == 0 })
+	})
+	t.Run("a line without an end", func(t *testing.T) {
+		t.Parallel()
+		c := start(t, testOptions(t), "unix", Listener{}).dial()
+		c.run("S 220 *\nR \"" + strings.Repeat("x", lmtpproto.MaxSkip+20000) + "\"\nS 500 5.5.2 Line too long\nS 421 4.7.0 *\nS EOF")
+	})
+	t.Run("ssl = required without a certificate", func(t *testing.T) {
+		t.Parallel()
+		o := testOptions(t)
+		o.TLSRequired = true
+		start(t, o, "tcp", Listener{}).dial().run("S 220 *\nC MAIL FROM:<>\nS 454 4.7.0 *")
 	})
 }
 
