@@ -13,7 +13,14 @@ type Message struct {
 	Head []byte      // header lines that stand before the message's own
 	Body io.ReaderAt // the message, as it was received
 	Size int64       // of Body
+	// Wanted is asked last, before the message gets its name in new/: false where
+	// nobody waits for the answer any more. nil is yes.
+	Wanted func() bool
 }
+
+// errUnwanted says that the message was given up: whoever brought it will come
+// again.
+var errUnwanted = errors.New("nobody waits for the answer any more")
 
 // Saved tells about a message that is in its mailbox.
 type Saved struct {
@@ -84,6 +91,9 @@ func (f *Folder) fill(fd int, base string, m Message, u *usage) (Saved, error) {
 		if err := fsync(fd); err != nil {
 			return Saved{}, classed("fsync in", f.Name, err)
 		}
+	}
+	if m.Wanted != nil && !m.Wanted() {
+		return Saved{}, errUnwanted
 	}
 	name, err := f.publish(fd, base, size, virtual)
 	if err != nil {

@@ -86,6 +86,14 @@ func (c *conn) flush() error {
 	return nil
 }
 
+// awaited tells whether the front is still there: after its deadline, or its
+// death, the MTA has no 250 and sends the message again.
+func (c *conn) awaited() bool {
+	var b [1]byte
+	n, _, _, _, err := unix.Recvmsg(c.fd, b[:], nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n > 0 || err == unix.EAGAIN || err == unix.EINTR
+}
+
 func wait(fd int, events int16) {
 	unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, -1)
 }

@@ -5,13 +5,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"culver/internal/fdpass"
 	"culver/internal/handoff"
+	"culver/internal/mailstore/maildir"
 	"culver/internal/mailtest"
 	"culver/internal/settings/finished"
 )
@@ -126,6 +129,38 @@ func TestQuotaAtRcpt(t *testing.T) {
 	f.send(nil, "LHLO front", "MAIL FROM:<> SIZE=2000", "RCPT TO:<bob@x>", "QUIT")
 	f.want("220 ", "250 ", "250 2.1.0 OK", "552 5.2.2 <bob@x> Quota exceeded", "221 ")
 	m.wantStatus(0, 1)
+}
+
+// A front that is gone has answered 451, or never will: its MTA sends the message
+// again, and a copy saved now would be the first of two.
+func TestNothingIsSavedForAFrontThatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{true, false} {
+		root := filepath.Join(t.TempDir(), "Maildir")
+		front, worker, err := fdpass.Pair(unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg := memfd(t, []byte(hello))
+		commands := "LHLO front\r\nMAIL FROM:<>\r\nRCPT TO:<bob@x>\r\nXFD " + strconv.Itoa(len(hello)) + " LAST\r\nQUIT\r\n"
+		if err := unix.Sendmsg(front, []byte(commands), unix.UnixRights(int(msg.Fd())), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if there {
+			defer unix.Close(front)
+		} else {
+			unix.Close(front)
+			want = 0
+		}
+		Serve(settingsForTest(), &maildir.Names{}, grantFor(root), worker)
+		if n := len(filesIn(t, root+"/new")); n != want {
+			t.Errorf("front there %v: %d files in new, want %d", there, n, want)
+		}
+		if n := len(filesIn(t, root+"/tmp")); n != 0 {
+			t.Errorf("front there %v: %d files left in tmp", there, n)
+		}
+	}
 }
 
 // TestFrontThatWaits reads each answer before the next command.

@@ -61,7 +61,7 @@ type delivery struct {
 // (spec/lmtp.md 11). A temporary failure of the folder is the end: the next
 // try may find it well.
 func (d *delivery) save() error {
-	m := maildir.Message{Head: d.head(), Body: d.msg, Size: d.msg.size}
+	m := maildir.Message{Head: d.head(), Body: d.msg, Size: d.msg.size, Wanted: d.c.awaited}
 	if name := d.detail(d.rcpt); name != "" {
 		err := d.saveTo(name, m)
 		if err == nil || classOf(err) == temporary {
