@@ -48,9 +48,26 @@ func (s *Store) Inbox() (*Folder, error) {
 		return nil, err
 	}
 	if f.made {
+		s.syncAbove()
 		s.makeAutoFolders()
 	}
 	return f, nil
+}
+
+// syncAbove makes the names of a new user's root and home durable, which whoever
+// started this process may have made a moment ago. What is above is not always
+// ours to open.
+func (s *Store) syncAbove() {
+	for _, path := range []string{s.c.Inbox, s.c.Root, s.c.Home} {
+		if path == "" || s.c.NoSync {
+			continue
+		}
+		parent, _ := splitLast(path)
+		if fd, err := openDir(unix.AT_FDCWD, parent); err == nil {
+			fsync(fd)
+			unix.Close(fd)
+		}
+	}
 }
 
 func (s *Store) makeAutoFolders() {
