@@ -106,7 +106,8 @@ func TestSyslog(t *testing.T) {
 		return c
 	}
 	stderr := &bytes.Buffer{}
-	s := &Syslog{Path: path, Facility: facility("mail"), Tag: "culver", Stream: stderr}
+	s := &Syslog{Path: path, Facility: facility("mail"), Tag: "culver", Stream: stderr,
+		Stamp: Stamp{Zone: time.FixedZone("", 3600)}}
 	w := NewWriter(s, s, s)
 	clock := time.Date(2026, 11, 3, 6, 5, 4, 0, time.UTC)
 	w.Clock = func() time.Time { return clock }
@@ -122,8 +123,8 @@ func TestSyslog(t *testing.T) {
 
 	c := listen()
 	w.Write(bob, []Line{{Level: logline.Info, Session: "S", Text: "saved\n<0>forged"}, {Level: logline.Error, Text: "bad"}})
-	expect(c, `<22>Nov  3 06:05:04 culver: lmtp(bob)<9><S>: saved\n<0>forged`)
-	expect(c, "<19>Nov  3 06:05:04 culver: lmtp(bob)<9>: Error: bad")
+	expect(c, `<22>Nov  3 07:05:04 culver: lmtp(bob)<9><S>: saved\n<0>forged`)
+	expect(c, "<19>Nov  3 07:05:04 culver: lmtp(bob)<9>: Error: bad")
 
 	// The logger ends: lines go to standard error and are counted.
 	c.Close()
@@ -141,7 +142,7 @@ func TestSyslog(t *testing.T) {
 	if !strings.Contains(string(buf[:n]), "culver: log: Error: 2 lines could not be written") {
 		t.Errorf("got %q, want word of the 2 lines", buf[:n])
 	}
-	expect(c, "<19>Nov  3 06:05:06 culver: lmtp(bob)<9>: Error: first")
+	expect(c, "<19>Nov  3 07:05:06 culver: lmtp(bob)<9>: Error: first")
 }
 
 func TestASyslogThatHangsHoldsNobodyUpForLong(t *testing.T) {

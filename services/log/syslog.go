@@ -83,6 +83,9 @@ func (s *Syslog) packet(out []byte, now time.Time, l logline.Level, who, text []
 	out = append(out, '<')
 	out = strconv.AppendInt(out, int64(s.Facility*8+severity(l)), 10)
 	out = append(out, '>')
+	if s.Stamp.Zone != nil { // RFC 3164 has local time, which a box without /etc/localtime takes for UTC
+		now = now.In(s.Stamp.Zone)
+	}
 	out = now.AppendFormat(out, time.Stamp)
 	out = append(out, ' ')
 	out = append(out, s.Tag...)
