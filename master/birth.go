@@ -33,7 +33,8 @@ type births struct {
 	groups       []int // mail_access_groups
 	systemGroups bool
 	grants       *grant.Maker
-	mailRoot     string // the box of workers that serve several users; "" where each has one
+	mailRoot     string // mail_root
+	shared       bool   // a worker may serve several users, so its box is mail_root; else each has its own
 	marker       string // mail_mount_marker
 	make         bool   // mail_home_create
 	openTimeout  time.Duration
@@ -52,6 +53,9 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 		marker:       v.String("mail_mount_marker"),
 		make:         v.Bool("mail_home_create"),
 		openTimeout:  v.Duration("mail_open_timeout"),
+	}
+	if s, ok := cfg.Service("lmtp"); ok {
+		b.shared = s.ServiceCount != 1 || s.MinAvail > 0
 	}
 	for _, s := range cfg.Services {
 		b.bounds.Never = append(b.bounds.Never, s.User.UID)
@@ -85,7 +89,7 @@ func (b *births) of(u authproto.User) (birth, error) {
 		return birth{}, err
 	}
 	child := rootexec.Child{Identity: who, User: u.Name, Deadline: b.openTimeout}
-	if b.mailRoot != "" {
+	if b.shared {
 		child.Paths = []rootexec.Path{{Above: b.mailRoot}}
 	} else {
 		child.Paths = b.paths(u.Home, g.Outside)

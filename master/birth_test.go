@@ -112,10 +112,10 @@ func TestUserdbFieldsOverrideOnlyAUsersOwnSettings(t *testing.T) {
 	}
 }
 
-func TestMailRootIsTheWholeBox(t *testing.T) {
+func TestMailRootIsTheWholeBoxOfASharedWorker(t *testing.T) {
 	t.Parallel()
 	b := testBirths(t, "maildir:~/Maildir")
-	b.mailRoot, b.marker = "/srv/mail", ".mounted"
+	b.shared, b.mailRoot, b.marker = true, "/srv/mail", ".mounted"
 	u := ann()
 	u.Home = "/srv/mail/ann"
 	got, err := b.of(u)
@@ -127,6 +127,13 @@ func TestMailRootIsTheWholeBox(t *testing.T) {
 	}
 	if got, want := got.child.Marker, "/srv/mail/.mounted"; got != want {
 		t.Errorf("marker: got %s, want %s", got, want)
+	}
+	b.shared = false
+	if got, err = b.of(u); err != nil {
+		t.Fatal(err)
+	}
+	if got := got.child.Paths; len(got) != 1 || got[0].Above != u.Home {
+		t.Errorf("paths of a worker of one user: got %+v, want %s alone", got, u.Home)
 	}
 }
 

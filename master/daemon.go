@@ -49,6 +49,7 @@ func (m *Master) start(d *daemon) {
 	d.proc = p
 	p.spoke = m.checkReady
 	p.died = func(status unix.WaitStatus) { m.daemonDied(d, p, status) }
+	p.hung = func() { m.daemonHungUp(d, p) }
 	if d.class != "" {
 		p.heard = func(msg handoff.Message) { m.favour(p, d.class, msg) }
 	}
@@ -74,10 +75,11 @@ func (m *Master) daemonSpawned(d *daemon, p *process, res rootexec.Result) {
 		return
 	}
 	m.named(p, res.PID)
-	switch d.name {
-	case "log":
+	switch {
+	case d.retired: // a reload was faster: its successor has the name
+	case d.name == "log":
 		m.logStarted(p)
-	case "auth":
+	case d.name == "auth":
 		m.authStarted(p)
 	}
 }
@@ -101,6 +103,22 @@ func (m *Master) unready(d *daemon, p *process) {
 		m.log.Error("initial status notification not received, killing it", "service", d.name, "pid", p.pid, "limit", readyLimit)
 		m.kill(p, unix.SIGKILL)
 	}
+}
+
+// daemonHungUp kills a daemon that can be told nothing any more, and yet lives:
+// nobody takes its place before it is gone.
+func (m *Master) daemonHungUp(d *daemon, p *process) {
+	if p.draining {
+		return
+	}
+	time.AfterFunc(leaveLimit, func() {
+		m.do(func() {
+			if !p.gone && !p.draining {
+				m.log.Error("service has closed its control socket and does not go, killing it", "service", d.name, "pid", p.pid)
+				m.kill(p, unix.SIGKILL)
+			}
+		})
+	})
 }
 
 func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -141,6 +142,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 	p := m.program(cfg, s, s.Executable, rootexec.FilterDaemon)
 	p.Listeners, p.Spawners = fds, 1
 	p.ReadOnly, p.ReadWrite = daemonPaths(cfg, s.Name)
+	p.Env = append(p.Env, "GOMAXPROCS="+strconv.Itoa(daemonProcs(s.Name, s.Name == "lmtp" && frontDelivers(cfg))))
 	d := &daemon{name: s.Name, key: key, identity: who}
 	if workerPrograms[s.Name] != "" {
 		d.class = s.Name // and vsz_limit is its workers': client_limit and spool_limit bound the front
@@ -194,6 +196,20 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 	var err error
 	w.spawners, err = openPool(p, bag)
 	return w, err
+}
+
+// daemonProcs is how many threads of a daemon run Go at one time. The log has
+// one writer. The others share the machine with the workers they cause, and a
+// thread that is woken only to find nothing left to do costs more than it helps.
+// A front that delivers itself waits for the disk as well, and holds a P each time.
+func daemonProcs(service string, delivers bool) int {
+	switch {
+	case service == "log":
+		return 1
+	case delivers:
+		return 2 * runtime.NumCPU()
+	}
+	return max(1, runtime.NumCPU()/2)
 }
 
 // fingerprint tells two sets of settings apart.
@@ -325,7 +341,9 @@ func (m *Master) addDeliver(bag finished.Bag, cfg *settings.Config) error {
 	return nil
 }
 
-// makeSpool makes spool_dir, the front's own and nobody else's.
+// makeSpool makes spool_dir, the front's own and nobody else's. A directory
+// that has something in it and is another's is left alone: a slip of the pen
+// must not give /tmp or /var/mail to the front.
 func makeSpool(path string, who rootexec.Identity) error {
 	if err := os.Mkdir(path, 0700); err != nil && !os.IsExist(err) {
 		return fmt.Errorf("spool_dir: %w", err)
@@ -335,6 +353,15 @@ func makeSpool(path string, who rootexec.Identity) error {
 		return fmt.Errorf("spool_dir %s: %w", path, err)
 	}
 	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("spool_dir %s: %w", path, err)
+	}
+	if int(st.Uid) != who.UID {
+		if inside, err := os.ReadDir(path); err != nil || len(inside) > 0 {
+			return fmt.Errorf("spool_dir %s belongs to uid %d and is not empty: want uid %d or an empty directory", path, st.Uid, who.UID)
+		}
+	}
 	if err := cmp.Or(unix.Fchmod(fd, 0700), unix.Fchown(fd, who.UID, who.GID)); err != nil {
 		return fmt.Errorf("spool_dir %s: %w", path, err)
 	}

@@ -37,6 +37,7 @@ type process struct {
 
 	heard func(handoff.Message) // its messages but Status, each already parsed
 	spoke func()                // after each Status
+	hung  func()                // at the end of its messages, when it is alive as far as we know
 	died  func(unix.WaitStatus) // once, after it was reaped; its descriptors are closed
 }
 
@@ -115,8 +116,10 @@ func (m *Master) hungUp(p *process, err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
 		if p.reaped {
 			m.finish(p)
+		} else if p.hung != nil { // it exits, or it only closed its control socket
+			p.hung()
 		}
-		return // else it exits, or it only closed its control socket and its deadline comes
+		return
 	}
 	m.log.Error("control socket broken, killing the process", "service", p.service, "pid", p.pid, "user", p.user, "err", err)
 	m.kill(p, unix.SIGKILL)

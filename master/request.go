@@ -86,6 +86,7 @@ func (m *Master) lookUp(r *request, gen *generation) {
 
 func (m *Master) lookedUp(r *request, b birth, err error) {
 	r.pool.asking--
+	defer m.retire(r.pool) // this may have been the last of its work
 	if r.state == over {
 		return
 	}

@@ -13,7 +13,14 @@ import (
 // the one mail uid that the settings name; without one there is nobody to start
 // them for.
 func (m *Master) keepSpare(w *workers) {
-	if m.stopping || w.retired {
+	if m.stopping || w.retired || w.limits.MinAvail == 0 {
+		return
+	}
+	if wait := time.Until(w.spares.Until()); wait > 0 {
+		if !w.due {
+			w.due = true
+			time.AfterFunc(wait, func() { m.do(func() { w.due = false; m.keepSpare(w) }) })
+		}
 		return
 	}
 	who, ok := m.mailIdentity()
@@ -75,5 +82,15 @@ func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {
 	if res.PID == 0 {
 		delete(w.procs, p)
 		m.unborn(p)
+		m.spareFailed(w)
+		m.dispatch(w)
+	}
+}
+
+// spareFailed puts the next spare off: there is no client whose patience would
+// bound the attempts.
+func (m *Master) spareFailed(w *workers) {
+	if !m.stopping && !w.retired {
+		m.log.Error("a spare worker died before it served, throttling them", "service", w.logName, "wait", w.spares.Fail(time.Now()))
 	}
 }

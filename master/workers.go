@@ -1,6 +1,7 @@
 package master
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,15 +34,17 @@ type workers struct {
 	procs  map[*process]*post
 	ofUser map[string]int             // accesses under way
 	holds  map[string]*roster.Backoff // users whose workers die before they serve
-	spared bool                       // MinAvail processes have been asked for at least once
+	spares roster.Backoff             // of spare processes, which die for nobody's sake
+	due    bool                       // keepSpare comes again when spares' delay is over
 }
 
 // post is what the pool knows of one process.
 type post struct {
 	who      rootexec.Identity
-	user     string // of the access under way; "" when idle
-	accesses int    // handed to it in its life
-	deadline *time.Timer
+	user     string      // of the access under way; "" when idle
+	accesses int         // handed to it in its life
+	statuses int         // told by it: that it is ready, and the end of each access
+	deadline *time.Timer // of its access, then of its leaving
 	idle     *time.Timer
 }
 
@@ -80,6 +83,7 @@ func (m *Master) dispatch(w *workers) {
 	}
 	clear(w.queue[len(kept):])
 	w.queue = kept
+	m.keepSpare(w)
 	m.retire(w)
 }
 
@@ -91,6 +95,9 @@ func (w *workers) counts(r *request) roster.Counts {
 	c := roster.Counts{Total: len(w.procs), OfUser: w.ofUser[r.user]}
 	if h := w.holds[r.user]; h != nil {
 		c.HoldUntil = h.Until()
+	}
+	if w.neverIdle() {
+		return c
 	}
 	for p, o := range w.procs {
 		if !w.idlePost(p, o) {
@@ -118,7 +125,7 @@ func (m *Master) reuse(w *workers, r *request) {
 func (m *Master) evict(w *workers) {
 	for p, o := range w.procs {
 		if w.idlePost(p, o) {
-			m.drain(p)
+			m.dismiss(w, p, o)
 			return
 		}
 	}
@@ -161,6 +168,7 @@ func (m *Master) enlist(w *workers, p *process, o *post) {
 	w.procs[p] = o
 	p.spoke = func() { m.workerSpoke(w, p, o) }
 	p.died = func(status unix.WaitStatus) { m.workerDied(w, p, o, status) }
+	p.hung = func() { m.workerHungUp(w, p, o) }
 	go m.listen(p, handoff.StatusSize)
 }
 
@@ -224,6 +232,7 @@ func (m *Master) hand(w *workers, p *process, o *post, r *request) int {
 	}
 	if err != nil {
 		m.log.Error("worker cannot be given its user", "service", w.logName, "user", r.user, "pid", p.pid, "err", err)
+		p.draining = true // it gets nobody else
 		m.kill(p, unix.SIGKILL)
 		m.answer(r, handoff.CodeTempfail, "", "")
 		return -1
@@ -234,14 +243,60 @@ func (m *Master) hand(w *workers, p *process, o *post, r *request) int {
 	if o.idle != nil {
 		o.idle.Stop()
 	}
-	o.deadline = time.AfterFunc(w.accessLimit, func() { m.do(func() { m.overdue(w, p) }) })
+	m.await(w, p, o, w.accessLimit)
 	return front
 }
 
-func (m *Master) overdue(w *workers, p *process) {
-	if o := w.procs[p]; o != nil && o.user != "" {
+// await sets the deadline of the access that begins.
+func (m *Master) await(w *workers, p *process, o *post, limit time.Duration) {
+	n := o.accesses
+	o.deadline = time.AfterFunc(limit, func() { m.do(func() { m.overdue(w, p, n) }) })
+}
+
+func (m *Master) overdue(w *workers, p *process, n int) {
+	o := w.procs[p]
+	switch {
+	case o == nil || o.user == "" || o.accesses != n: // it ended while this was on its way
+	case p.pid == 0: // not born yet; once it is, it must not go without a deadline
+		m.await(w, p, o, leaveLimit)
+	default:
 		m.log.Error("worker is over its time, killing it", "service", w.logName, "pid", p.pid, "user", o.user, "limit", w.accessLimit)
 		m.kill(p, unix.SIGKILL)
+	}
+}
+
+// leaveLimit is how long a worker with nothing to do may take to go: its place
+// below process_limit is another user's.
+const leaveLimit = 10 * time.Second
+
+// dismiss asks an idle worker to go.
+func (m *Master) dismiss(w *workers, p *process, o *post) {
+	m.drain(p)
+	m.leaves(w, p, o)
+}
+
+// leaves gives a worker that has no access, and gets none, the time to go by
+// itself. It need not take our word for it: its user may have stopped it.
+func (m *Master) leaves(w *workers, p *process, o *post) {
+	p.draining = true
+	if o.idle != nil {
+		o.idle.Stop()
+	}
+	o.deadline = time.AfterFunc(leaveLimit, func() {
+		m.do(func() {
+			if w.procs[p] == o {
+				m.log.Error("worker does not go, killing it", "service", w.logName, "pid", p.pid, "user", p.user, "limit", leaveLimit)
+				m.kill(p, unix.SIGKILL)
+			}
+		})
+	})
+}
+
+// workerHungUp is the end of a worker's messages. With an access under way it
+// has that one's deadline.
+func (m *Master) workerHungUp(w *workers, p *process, o *post) {
+	if o.user == "" && !p.draining {
+		m.leaves(w, p, o)
 	}
 }
 
@@ -261,18 +316,25 @@ func (m *Master) released(w *workers, o *post) (user string) {
 // workerSpoke takes a worker's Status: it has finished what it was handed when
 // it has served as many accesses as that.
 func (m *Master) workerSpoke(w *workers, p *process, o *post) {
+	if o.statuses++; o.statuses > o.accesses+1 {
+		m.hungUp(p, fmt.Errorf("%w: a Status that nothing was done for", handoff.ErrMessage))
+		return
+	}
 	if p.served < uint64(o.accesses) || p.draining {
 		return
 	}
 	if user := m.released(w, o); user != "" {
 		delete(w.holds, user)
+		w.spares.Served()
 	}
 	switch {
-	case p.available == 0:
-		p.draining = true // it leaves by itself
+	case p.available == 0, w.serviceCount > 0 && o.accesses >= w.serviceCount:
+		// We count as well: a worker that its user has taken over would say that
+		// it is free, and be handed somebody else's mail.
+		m.leaves(w, p, o)
 		return
 	case w.retired:
-		m.drain(p)
+		m.dismiss(w, p, o)
 		return
 	}
 	if w.idleKill > 0 {
@@ -283,13 +345,16 @@ func (m *Master) workerSpoke(w *workers, p *process, o *post) {
 
 func (m *Master) idled(w *workers, p *process, o *post) {
 	if w.procs[p] == o && w.idlePost(p, o) && roster.Surplus(w.limits, w.idle()) {
-		m.drain(p)
+		m.dismiss(w, p, o)
 	}
 }
 
+// neverIdle tells that each process is born for its one access.
+func (w *workers) neverIdle() bool { return w.serviceCount == 1 && w.limits.MinAvail == 0 }
+
 func (w *workers) idle() (n int) {
-	if w.serviceCount == 1 && w.limits.MinAvail == 0 {
-		return 0 // a worker of one access is never idle
+	if w.neverIdle() {
+		return 0
 	}
 	for p, o := range w.procs {
 		if w.idlePost(p, o) {
@@ -304,6 +369,9 @@ func (m *Master) workerDied(w *workers, p *process, o *post, status unix.WaitSta
 	if o.idle != nil {
 		o.idle.Stop()
 	}
+	if o.deadline != nil {
+		o.deadline.Stop()
+	}
 	user := m.released(w, o)
 	reason, bad := deathReason(status)
 	unserved := user != "" && p.served < uint64(o.accesses)
@@ -314,8 +382,10 @@ func (m *Master) workerDied(w *workers, p *process, o *post, status unix.WaitSta
 	case bad, unserved:
 		m.log.Error("worker died", "service", w.logName, "pid", p.pid, "user", user, "reason", reason)
 	}
+	if o.accesses == 0 && !p.draining { // exit 0 included: it would be forked without end
+		m.spareFailed(w)
+	}
 	m.dispatch(w)
-	m.keepSpare(w)
 	m.checkStopped()
 }
 
@@ -348,7 +418,7 @@ func (m *Master) retire(w *workers) {
 	}
 	for p, o := range w.procs {
 		if w.idlePost(p, o) {
-			m.drain(p)
+			m.dismiss(w, p, o)
 		}
 	}
 	if len(w.procs) == 0 {

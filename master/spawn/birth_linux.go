@@ -227,9 +227,6 @@ func (s *spawner) fork(b *birth) (pid int, class wire.Class, err error) {
 		sys.Credential = credential(&b.Birth)
 		attr.Sys = &sys
 	}
-	if s.Filter == wire.FilterWorker {
-		slacken()
-	}
 	s.slot.Lock()
 	defer s.slot.Unlock()
 	// From here on the master watches the clock: between setuid and exec the
@@ -256,16 +253,6 @@ func (s *spawner) tidy() {
 		s.births = 0
 		runtime.GC()
 	}
-}
-
-// timerSlack is how late a worker's timers may be. Go's monitor thread sleeps 20
-// us at a time and takes a worker's only P away during each fsync; so rarely
-// woken it leaves it alone. The child inherits it from the thread that forks;
-// the worker itself could only set it when the monitor already runs.
-const timerSlack = 5 * time.Millisecond
-
-func slacken() {
-	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) // an optimisation: nothing depends on it
 }
 
 // files places exactly the child's descriptors; every other one of ours is

@@ -19,6 +19,7 @@ const (
 	dovecotUID  = "dovecot, service_count=0, one uid"
 	culverOne   = "culver, service_count=1"
 	culverUID   = "culver, service_count=0, one uid"
+	culverLocal = "culver, one uid, lmtp_reproxy=uid-differs"
 	floorName   = "floor: the hops alone"
 	rawName     = "raw: create, sync, rename"
 )
@@ -91,6 +92,8 @@ func contestants(p plan, dir string) (all []contestant, err error) {
 	add(dovecotUID, true, dovecot(0))
 	add(culverOne, false, culver(""))
 	add(culverUID, true, culver("mail_root = \"%s\"\nservice lmtp {\n  service_count = 0\n}\n"))
+	add(culverLocal, true, culver(fmt.Sprintf("lmtp_reproxy = uid-differs\nservice lmtp {\n  user = \"%d\"\n}\n", singleUID)+
+		"mail_root = \"%s\"\nservice lmtp {\n  service_count = 0\n}\n"))
 	add(floorName, false, func(c *contestant, _ string) error { return trial(c, dir, false) })
 	add(rawName, false, func(c *contestant, _ string) error { return trial(c, dir, true) })
 	return all, err

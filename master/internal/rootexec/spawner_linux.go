@@ -97,9 +97,9 @@ func (p *Pool) exec(control int) (pid int, err error) {
 	}
 	return syscall.ForkExec(p.Spawner, orDefault(p.SpawnerArgs, p.Spawner), &syscall.ProcAttr{
 		Dir: "/",
-		// A fork holds one P until its exec; another one hears the master, and
-		// a third opens directories.
-		Env:   []string{"GOMAXPROCS=3"},
+		// A fork holds one P until its exec; the other one hears the master and
+		// opens directories. A third mostly costs wake-ups.
+		Env:   []string{"GOMAXPROCS=2"},
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

@@ -77,9 +77,8 @@ func (p *program) arguments() {
 	})
 	p.when(unix.SYS_PRCTL, func(p *program) {
 		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(0))
-		p.jump(unix.BPF_JEQ, unix.PR_SET_DUMPABLE, 5, 0)
-		p.jump(unix.BPF_JEQ, unix.PR_SET_NO_NEW_PRIVS, 4, 0)
-		p.jump(unix.BPF_JEQ, unix.PR_SET_TIMERSLACK, 3, 0)
+		p.jump(unix.BPF_JEQ, unix.PR_SET_DUMPABLE, 4, 0)
+		p.jump(unix.BPF_JEQ, unix.PR_SET_NO_NEW_PRIVS, 3, 0)
 		p.jump(unix.BPF_JEQ, unix.PR_SET_NAME, 2, 0)
 		p.jump(unix.BPF_JEQ, unix.PR_SET_VMA, 1, 0) // the runtime names its memory
 		p.ret(refuse)

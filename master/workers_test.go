@@ -1,0 +1,119 @@
+package master
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/handoff"
+	"culver/master/internal/rootexec"
+	"culver/master/roster"
+)
+
+// testWorker is a pool with one process that was handed one access, and a
+// descriptor at the process's end of the control socket.
+func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *post) {
+	t.Helper()
+	m := &Master{
+		log: slog.New(slog.DiscardHandler), loop: make(chan func(), 256), gen: &generation{},
+		children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{},
+	}
+	w := &workers{
+		serviceCount: serviceCount, limits: roster.Limits{Processes: 4}, accessLimit: time.Hour,
+		procs: map[*process]*post{}, ofUser: map[string]int{}, holds: map[string]*roster.Backoff{},
+	}
+	who := rootexec.Identity{UID: 1000, GID: 1000}
+	p, o := &process{identity: who, born: time.Now()}, &post{who: who}
+	theirs, log, err := m.channels(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.Close(theirs)
+		unix.Close(log)
+		m.unborn(p)
+	})
+	front := m.hand(w, p, o, &request{birth: birth{user: "ann"}, front: &process{}})
+	if front < 0 {
+		t.Fatal("the access could not be handed over")
+	}
+	unix.Close(front)
+	m.enlist(w, p, o)
+	p.pid = 1 << 30 // of nobody, and not in the books: never signalled
+	return m, w, p, o
+}
+
+func say(m *Master, p *process, available, served uint64) {
+	m.hear(p, handoff.Message{Kind: handoff.KindStatus, Available: available, Served: served})
+}
+
+func TestWorkerOfOneAccessIsNeverReusedWhateverItSays(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		serviceCount int
+		wantIdle     int
+	}{
+		{"one user", 1, 0}, {"two users", 2, 1}, {"no limit", 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m, w, p, o := testWorker(t, tt.serviceCount)
+			say(m, p, 1, 0)
+			say(m, p, 1, 1) // free, it says, also where it was to serve one user
+			if o.user != "" || w.ofUser["ann"] != 0 {
+				t.Errorf("its access is still on the books: %q, %d", o.user, w.ofUser["ann"])
+			}
+			got := w.counts(&request{birth: birth{child: rootexec.Child{Identity: o.who}}}).IdleSame
+			if got != tt.wantIdle {
+				t.Errorf("idle processes of its identity: got %d, want %d", got, tt.wantIdle)
+			}
+			if tt.wantIdle == 0 && (!p.draining || o.deadline == nil) {
+				t.Error("it has no deadline to go")
+			}
+		})
+	}
+}
+
+func TestWorkerMaySpeakOncePerAccess(t *testing.T) {
+	t.Parallel()
+	m, _, p, _ := testWorker(t, 0)
+	say(m, p, 1, 0)
+	say(m, p, 1, 1)
+	if p.closed {
+		t.Fatal("its two messages were one too many")
+	}
+	say(m, p, 1, 1)
+	if !p.closed {
+		t.Error("a third message was taken: a flood of them costs the loop its time")
+	}
+}
+
+func TestOverdueMeansOneAccessOnly(t *testing.T) {
+	t.Parallel()
+	m, w, p, o := testWorker(t, 0)
+	was := o.deadline
+	o.accesses++ // the next access began while the first one's timer waited for the loop
+	p.pid = 0
+	m.overdue(w, p, 1)
+	if o.deadline != was {
+		t.Error("a deadline of the access before was taken for this one's")
+	}
+	m.overdue(w, p, 2)
+	if o.deadline == was {
+		t.Error("a worker that is not born yet lost its deadline")
+	}
+}
+
+func TestSparesThatDieAtOnceAreThrottled(t *testing.T) {
+	t.Parallel()
+	m, w, p, o := testWorker(t, 0)
+	m.released(w, o)
+	o.accesses = 0 // a spare
+	m.workerDied(w, p, o, 0)
+	if wait := time.Until(w.spares.Until()); wait <= 0 {
+		t.Errorf("the next spare comes in %v, want a delay", wait)
+	}
+}
