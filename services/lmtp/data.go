@@ -110,12 +110,17 @@ func (s *session) receive() (failed, err error) {
 	return failed, nil
 }
 
-// keep adds to the spool.
-func (s *session) keep(p []byte) error {
+// keep adds to the spool. A message that cannot be kept gives its room back at
+// once: the rest of it may take long to come.
+func (s *session) keep(p []byte) (err error) {
 	if s.f.MaxSize > 0 && s.tx.spool.size+int64(len(p)) > s.f.MaxSize {
-		return errTooBig
+		err = errTooBig
+	} else {
+		_, err = s.tx.spool.Write(p)
 	}
-	_, err := s.tx.spool.Write(p)
+	if err != nil {
+		s.tx.spool.close()
+	}
 	return err
 }
 

@@ -270,8 +270,10 @@ func TestSpoolFailures(t *testing.T) {
 		o := testOptions(t)
 		o.SpoolLimit = spoolStep
 		w := start(t, o, "unix", Listener{})
-		w.dial().run("S 220 *\nC MAIL FROM:<>\nC RCPT TO:<bob@x>\nC DATA\nS 250 *\nS 250 *\nS 354 *\nC " +
-			strings.Repeat("x", spoolStep) + "\nC .\nS 452 4.3.1 <bob@x> Insufficient room for messages (spool_limit)")
+		c := w.dial()
+		c.run("S 220 *\nC MAIL FROM:<>\nC RCPT TO:<bob@x>\nC DATA\nS 250 *\nS 250 *\nS 354 *\nC " + strings.Repeat("x", spoolStep))
+		until(t, "the room back before the dot", func() bool { return w.spooled() == 0 })
+		c.run("C .\nS 452 4.3.1 <bob@x> Insufficient room for messages (spool_limit)\nC NOOP\nS 250 *")
 	})
 }
 

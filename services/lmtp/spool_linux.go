@@ -97,8 +97,11 @@ func (s *spool) seal() (fd int, err error) {
 	return fd, nil
 }
 
-// close gives everything back. The descriptor from seal is its caller's.
+// close gives everything back, once. The descriptor from seal is its caller's.
 func (s *spool) close() {
+	if s.buf == nil {
+		return
+	}
 	if s.disk >= 0 {
 		unix.Close(s.disk)
 	}
