@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ import (
 type Local struct {
 	settings finished.Bag // a worker's
 	root     string       // mail_root, which is in the front's box
+	marker   string       // mail_mount_marker as a path, or ""
 	grants   *grant.Maker
 	names    maildir.Names
 	slots    chan struct{} // process_limit: a delivery holds a thread while it syncs
@@ -40,7 +42,12 @@ func NewLocal(b finished.Bag) (*Local, error) {
 		return nil, err
 	}
 	grants.MakeHomes = b.Bool("mail_home_create")
+	marker := b["mail_mount_marker"]
+	if marker != "" {
+		marker = filepath.Join(root, marker)
+	}
 	return &Local{
+		marker:   marker,
 		settings: b.Sub("deliver/"),
 		root:     strings.TrimSuffix(root, "/") + "/",
 		grants:   grants,
@@ -58,6 +65,13 @@ func (l *Local) Serves(u authproto.User) bool {
 
 // Worker gives one end of a conversation about the user.
 func (l *Local) Worker(ctx context.Context, u authproto.User) (int, error) {
+	if l.marker != "" {
+		// Without its mount, mail_root is an empty folder, and what is saved there
+		// is out of sight as soon as the mount is back.
+		if _, err := os.Lstat(l.marker); err != nil {
+			return -1, fmt.Errorf("mail_mount_marker: %w", err)
+		}
+	}
 	g, err := l.grants.For(u)
 	if err != nil {
 		return -1, err
