@@ -44,6 +44,7 @@ type post struct {
 	user     string      // of the access under way; "" when idle
 	accesses int         // handed to it in its life
 	statuses int         // told by it: that it is ready, and the end of each access
+	since    time.Time   // when it became idle
 	deadline *time.Timer // of its access, then of its leaving
 	idle     *time.Timer
 }
@@ -112,23 +113,27 @@ func (w *workers) counts(r *request) roster.Counts {
 	return c
 }
 
+// reuse takes the process that became idle last: its memory is still in the
+// caches, and those that are one too many stay idle until idle_kill.
 func (m *Master) reuse(w *workers, r *request) {
+	var last *process
 	for p, o := range w.procs {
-		if w.idlePost(p, o) && sameIdentity(o.who, r.child.Identity) {
-			m.grant(w, p, o, r)
-			return
+		if w.idlePost(p, o) && sameIdentity(o.who, r.child.Identity) && (last == nil || o.since.After(w.procs[last].since)) {
+			last = p
 		}
 	}
+	m.grant(w, last, w.procs[last], r)
 }
 
-// evict asks one idle process to leave, the longest idle being as good as any.
+// evict asks the process that has been idle longest to leave.
 func (m *Master) evict(w *workers) {
+	var first *process
 	for p, o := range w.procs {
-		if w.idlePost(p, o) {
-			m.dismiss(w, p, o)
-			return
+		if w.idlePost(p, o) && (first == nil || o.since.Before(w.procs[first].since)) {
+			first = p
 		}
 	}
+	m.dismiss(w, first, w.procs[first])
 }
 
 // spawnFor starts a process for a request. Its first access lies in its control
@@ -305,7 +310,7 @@ func (m *Master) released(w *workers, o *post) (user string) {
 	if o.user == "" {
 		return ""
 	}
-	user, o.user = o.user, ""
+	user, o.user, o.since = o.user, "", time.Now()
 	o.deadline.Stop()
 	if w.ofUser[user]--; w.ofUser[user] <= 0 {
 		delete(w.ofUser, user)
