@@ -88,9 +88,9 @@ func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {
 }
 
 // spareFailed puts the next spare off: there is no client whose patience would
-// bound the attempts.
+// bound the attempts. Several that die together have failed once.
 func (m *Master) spareFailed(w *workers) {
-	if !m.stopping && !w.retired {
-		m.log.Error("a spare worker died before it served, throttling them", "service", w.logName, "wait", w.spares.Fail(time.Now()))
+	if now := time.Now(); !m.stopping && !w.retired && !now.Before(w.spares.Until()) {
+		m.log.Error("a spare worker died before it served, throttling them", "service", w.logName, "wait", w.spares.Fail(now))
 	}
 }

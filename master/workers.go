@@ -283,7 +283,6 @@ func (m *Master) dismiss(w *workers, p *process, o *post) {
 // leaves gives a worker that has no access, and gets none, the time to go by
 // itself. It need not take our word for it: its user may have stopped it.
 func (m *Master) leaves(w *workers, p *process, o *post) {
-	p.draining = true
 	if o.idle != nil {
 		o.idle.Stop()
 	}
@@ -336,6 +335,7 @@ func (m *Master) workerSpoke(w *workers, p *process, o *post) {
 	case p.available == 0, w.serviceCount > 0 && o.accesses >= w.serviceCount:
 		// We count as well: a worker that its user has taken over would say that
 		// it is free, and be handed somebody else's mail.
+		p.draining = true
 		m.leaves(w, p, o)
 		return
 	case w.retired:

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -112,6 +113,7 @@ func TestSparesThatDieAtOnceAreThrottled(t *testing.T) {
 	m, w, p, o := testWorker(t, 0)
 	m.released(w, o)
 	o.accesses = 0 // a spare
+	m.hungUp(p, io.EOF)
 	m.workerDied(w, p, o, 0)
 	if wait := time.Until(w.spares.Until()); wait <= 0 {
 		t.Errorf("the next spare comes in %v, want a delay", wait)
