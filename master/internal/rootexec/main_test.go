@@ -242,7 +242,6 @@ func playStopper() int {
 type nursery struct {
 	t    testing.TB
 	pool *rootexec.Pool
-	logs *os.File
 	mu   sync.Mutex
 	said []string
 }

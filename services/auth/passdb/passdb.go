@@ -30,7 +30,9 @@ type DB interface {
 type Chain []DB
 
 // ErrNoLookup says that no source can be asked without a password.
-var ErrNoLookup = errors.New("Configured passdbs don't support credentials lookups") //nolint:staticcheck // Dovecot's words, shown as they are
+//
+//lint:ignore ST1005 Dovecot's words, which its clients show as they are
+var ErrNoLookup = errors.New("Configured passdbs don't support credentials lookups")
 
 // Lookup gives the fields of the first source that has the user and lets it in
 // from where it comes.

@@ -35,10 +35,10 @@ func probeLandlock(abi int) error {
 	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		unix.Close(fd)
-		return errors.New("Landlock is in force and / could be opened all the same")
+		return errors.New("the box (Landlock) is in force and / could be opened all the same")
 	}
 	if err != unix.EACCES {
-		return fmt.Errorf("Landlock: open of /: %w, want %w", err, unix.EACCES)
+		return fmt.Errorf("box (Landlock): open of /: %w, want %w", err, unix.EACCES)
 	}
 	return nil
 }
