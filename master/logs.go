@@ -81,6 +81,32 @@ func (m *Master) logStarted(p *process) {
 	for _, c := range m.children {
 		m.logSource(c)
 	}
+	for _, u := range m.unread {
+		m.sendSource(p, u.pid, u.service, u.user, u.read)
+		unix.Close(u.read)
+	}
+	m.unread = nil
+}
+
+// unread is the log pipe of a child that died while there was no log service.
+type unread struct {
+	pid           int
+	service, user string
+	read          int
+}
+
+// maxUnread bounds the descriptors that wait for a log service.
+const maxUnread = 256
+
+// lastLines gives up a dead child's pipe, which the log service reads to its
+// end; where there is none just now the next one shall.
+func (m *Master) lastLines(c *process) {
+	logless := m.logService == nil || m.logService.gone
+	if logless && c.service != "log" && c.pid > 0 && !m.stopping && len(m.unread) < maxUnread {
+		m.unread = append(m.unread, unread{c.pid, c.service, c.user, c.logRead})
+		return
+	}
+	unix.Close(c.logRead)
 }
 
 // logSource tells the log service whose lines come from which pipe. A worker of

@@ -61,6 +61,7 @@ type Master struct {
 	requests map[requestKey]*request
 
 	auth, logService *process
+	unread           []unread
 
 	announced bool // readiness was told
 	stopping  bool

@@ -159,7 +159,7 @@ func (m *Master) unborn(p *process) {
 	p.out.close()
 	p.control.Close()
 	if p.logRead >= 0 {
-		unix.Close(p.logRead)
+		m.lastLines(p)
 		p.logRead = -1
 	}
 }

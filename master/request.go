@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"culver/internal/handoff"
@@ -62,7 +63,7 @@ func (m *Master) ask(front *process, class string, msg handoff.Message) {
 		m.hungUp(front, fmt.Errorf("%w: request %d is under way already", handoff.ErrMessage, msg.ID))
 	case pool == nil || pool.class != class:
 		m.answer(r, handoff.CodeForbidden, "", "no such worker for this service")
-	case len(pool.queue)+pool.asking >= pool.queueLimit:
+	case pool.crowded():
 		m.answer(r, handoff.CodeLimit, "worker_queue_limit", "too many deliveries wait")
 	default:
 		m.requests[key] = r
@@ -70,6 +71,16 @@ func (m *Master) ask(front *process, class string, msg handoff.Message) {
 		r.timer = time.AfterFunc(pool.queueTimeout, func() { m.do(func() { m.waitedOut(r) }) })
 		go m.lookUp(r, m.gen)
 	}
+}
+
+// crowded tells that no more requests may wait. Those that were settled in the
+// queue do not count: a front may take back as many as it asks for.
+func (w *workers) crowded() bool {
+	if len(w.queue)+w.asking < w.queueLimit {
+		return false
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(r *request) bool { return r.state != waiting })
+	return len(w.queue)+w.asking >= w.queueLimit
 }
 
 // lookUp asks auth, outside the loop, and turns its answer into a birth.

@@ -119,3 +119,37 @@ func TestSparesThatDieAtOnceAreThrottled(t *testing.T) {
 		t.Errorf("the next spare comes in %v, want a delay", wait)
 	}
 }
+
+func TestSettledRequestsDoNotCrowdTheQueue(t *testing.T) {
+	t.Parallel()
+	w := &workers{queueLimit: 3, asking: 1, queue: []*request{{state: waiting}, {state: over}, {state: over}}}
+	if w.crowded() {
+		t.Error("two that were taken back still count")
+	}
+	w.asking++
+	if !w.crowded() {
+		t.Error("two looked up and one waiting are not three")
+	}
+}
+
+func TestLinesOfAChildThatDiesWithoutALogServiceWaitForTheNext(t *testing.T) {
+	t.Parallel()
+	m := &Master{}
+	p := &process{service: "lmtp", user: "ann", pid: 1 << 30}
+	theirs, log, err := m.channels(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Write(log, []byte("last words\n"))
+	unix.Close(log)
+	unix.Close(theirs)
+	m.unborn(p)
+	if len(m.unread) != 1 || m.unread[0].user != "ann" {
+		t.Fatalf("kept: got %+v, want ann's pipe", m.unread)
+	}
+	buf := make([]byte, 64)
+	if n, err := unix.Read(m.unread[0].read, buf); string(buf[:max(n, 0)]) != "last words\n" {
+		t.Errorf("got %q, %v", buf[:max(n, 0)], err)
+	}
+	unix.Close(m.unread[0].read)
+}
