@@ -335,7 +335,7 @@ func (m *Master) addDeliver(bag finished.Bag, cfg *settings.Config) error {
 	for k, v := range deliver {
 		bag["deliver/"+k] = v
 	}
-	for _, name := range []string{"mail_location", "mail_root", "mail_home_create"} {
+	for _, name := range []string{"mail_location", "mail_root", "mail_home_create", "mail_mount_marker"} {
 		bag[name] = cfg.Global.String(name)
 	}
 	return nil

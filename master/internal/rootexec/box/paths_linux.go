@@ -200,10 +200,34 @@ func (o Opener) make(above, below string) error {
 	if err == unix.EACCES && o.Root && rootAlone(parent) {
 		err = o.makeAsRoot(parent, name)
 	}
-	if err == unix.EEXIST { // another birth of this user was first
+	switch err {
+	case nil:
+		return o.sync(parent)
+	case unix.EEXIST: // another birth of this user was first
 		return nil
 	}
 	return err
+}
+
+// sync writes a new directory's name to the disk: the first mail in it will be
+// acknowledged, and must not vanish with its directory in a crash. The parent
+// may be one that the user can pass but not read.
+func (o Opener) sync(parent int) error {
+	const how = unix.O_RDONLY | unix.O_DIRECTORY
+	fd, err := openat2(parent, ".", how, unix.RESOLVE_BENEATH)
+	if err == unix.EACCES && o.Root {
+		SetFSUID(0)
+		fd, err = openat2(parent, ".", how, unix.RESOLVE_BENEATH)
+		SetFSUID(o.UID)
+	}
+	if err == unix.EACCES {
+		return nil // not ours to read, as an ordinary user: nobody here can do it
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fsync(fd)
 }
 
 func (o Opener) parent(above, below string) (fd int, name string, err error) {
