@@ -1,27 +1,45 @@
 package master
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"culver/internal/settings"
+	"culver/master/listen"
 )
 
 // begin brings the first generation to life.
 func (m *Master) begin(cfg *settings.Config) error {
 	fds, err := m.sockets.open(cfg)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return classed(err)
 	}
 	gen, err := m.build(cfg, fds, nil)
 	if err != nil {
 		m.sockets.close()
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return classed(err)
 	}
 	m.cfg, m.gen = cfg, gen
 	m.startDaemons()
 	return nil
+}
+
+// classed makes an error of the start ErrConfig, after which a supervisor does
+// not try again, unless the same settings may do in a moment: a child of the
+// last master still listens, an address is not up yet, the host is out of
+// something.
+func classed(err error) error {
+	for _, passing := range []error{listen.ErrInUse, unix.EADDRINUSE, unix.EADDRNOTAVAIL,
+		unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS, unix.EMFILE, unix.ENFILE} {
+		if errors.Is(err, passing) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrConfig, err)
 }
 
 // startDaemons starts what has no process, in the order of the list.
