@@ -99,6 +99,9 @@ func (b *births) of(u authproto.User) (birth, error) {
 	}
 	if b.marker != "" {
 		child.Marker = filepath.Join(markerDir(child.Paths[0], b.mailRoot), b.marker)
+		if b.mailRoot != "" {
+			g.Bag["mail_mount_marker"] = child.Marker // the worker may outlive the mount
+		}
 	}
 	return birth{u.Name, child, g.Bag}, nil
 }

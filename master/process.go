@@ -148,8 +148,14 @@ func (m *Master) named(p *process, pid int) {
 	m.logSource(p)
 	o, ok := m.orphans[pid]
 	delete(m.orphans, pid)
-	if ok && o.at.After(p.born) { // it was faster than the spawner's answer; an older one had the same pid
+	switch {
+	case ok && o.at.After(p.born): // it was faster than the spawner's answer; an older one had the same pid
 		m.buried(pid, o.status)
+	case unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD:
+		// Reaped, and forgotten in a crowd of orphans: a worker can make us as many
+		// as it likes (CLONE_PARENT). The pid may be anybody's by now and must not
+		// stay in the books of whom we signal.
+		m.buried(pid, 0)
 	}
 }
 

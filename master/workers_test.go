@@ -3,6 +3,7 @@ package master
 import (
 	"io"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -152,4 +153,13 @@ func TestLinesOfAChildThatDiesWithoutALogServiceWaitForTheNext(t *testing.T) {
 		t.Errorf("got %q, %v", buf[:max(n, 0)], err)
 	}
 	unix.Close(m.unread[0].read)
+}
+
+func TestPIDThatIsNoChildOfOursIsNeverSignalled(t *testing.T) {
+	t.Parallel()
+	m, _, p, _ := testWorker(t, 1)
+	m.named(p, os.Getppid()) // as if it had been reaped and its pid given to another
+	if !p.reaped || m.children[p.pid] != nil {
+		t.Errorf("reaped %t, %d children: want it buried", p.reaped, len(m.children))
+	}
 }

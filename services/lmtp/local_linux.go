@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,7 @@ import (
 	"culver/internal/authproto"
 	"culver/internal/fdpass"
 	"culver/internal/grant"
+	"culver/internal/maillog/logline"
 	"culver/internal/mailstore/maildir"
 	"culver/internal/settings/finished"
 	"culver/services/lmtp/deliver"
@@ -93,6 +95,13 @@ func (l *Local) Worker(ctx context.Context, u authproto.User) (int, error) {
 	}
 	go func() {
 		defer func() { <-l.slots }()
+		// A fault of ours with one mailbox must not end every session there is;
+		// this one's stream closes, and its answer is a 451.
+		defer func() {
+			if why := recover(); why != nil {
+				logline.Print(logline.Error, "", u.Name, "panic: %v\n%s", why, debug.Stack())
+			}
+		}()
 		deliver.Serve(l.settings, &l.names, g.Bag, theirs)
 	}()
 	return ours, nil

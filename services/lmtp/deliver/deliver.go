@@ -17,6 +17,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -80,6 +81,12 @@ func Serve(settings finished.Bag, names *maildir.Names, grant finished.Bag, fd i
 	if err != nil {
 		logline.Print(logline.Error, "", "", "grant: %v", err)
 		return // the front answers 451 for us
+	}
+	if marker := settings["mail_mount_marker"]; marker != "" {
+		if _, err := os.Lstat(marker); err != nil {
+			logline.Print(logline.Error, "", settings["user"], "mail_mount_marker: %v", err)
+			return
+		}
 	}
 	s := session{settings: settings, user: settings["user"], names: names, c: c}
 	defer s.close()

@@ -338,3 +338,23 @@ func TestImports(t *testing.T) {
 		}
 	}
 }
+
+// A worker that serves many may outlive the mount that its users' mail is on.
+func TestMountThatIsGone(t *testing.T) {
+	t.Parallel()
+	m := startWorker(t, finished.Bag{"service_count": "0"})
+	root := filepath.Join(t.TempDir(), "Maildir")
+	grant := grantFor(root)
+	grant["mail_mount_marker"] = filepath.Join(filepath.Dir(root), ".mounted")
+	f := m.access(grant)
+	if _, err := f.br.ReadByte(); err != io.EOF {
+		t.Errorf("got %v, want the end of the stream", err)
+	}
+	if got, want := m.logLine(), "e  bob@x mail_mount_marker: "; !strings.HasPrefix(got, want) {
+		t.Errorf("log: got %q, want %q first", got, want)
+	}
+	m.wantStatus(1, 1)
+	if _, err := os.Lstat(root); !os.IsNotExist(err) {
+		t.Errorf("Maildir: got %v, want none made", err)
+	}
+}
