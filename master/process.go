@@ -31,6 +31,7 @@ type process struct {
 	served    uint64
 	draining  bool
 	closed    bool // its control socket is at an end, or it broke the contract
+	doomed    bool // killed for that, as soon as it has a pid
 	reaped    bool // the kernel gave it back; it is gone once its last message is read too
 	status    unix.WaitStatus
 	gone      bool
@@ -42,7 +43,7 @@ type process struct {
 }
 
 // channels makes what every child is born with: a control socket and a log
-// pipe. The child's ends are the caller's to close once the spawner has them.
+// pipe. The child's ends are the caller's to close, or Pool.Start's.
 func (m *Master) channels(p *process) (control, log int, err error) {
 	ours, theirs, err := fdpass.Pair(unix.SOCK_SEQPACKET, 0)
 	if err != nil {
@@ -63,7 +64,8 @@ func (m *Master) channels(p *process) (control, log int, err error) {
 		unix.Close(pipe[1])
 		return -1, -1, err
 	}
-	p.out.conn = p.control
+	p.out.conn, p.out.maxFDs = p.control, maxParcelFDs
+	p.out.broken = func(err error) { m.post(func() { m.undeliverable(p, err) }) }
 	p.logRead = pipe[0]
 	return theirs, pipe[1], nil
 }
@@ -122,7 +124,20 @@ func (m *Master) hungUp(p *process, err error) {
 		return
 	}
 	m.log.Error("control socket broken, killing the process", "service", p.service, "pid", p.pid, "user", p.user, "err", err)
+	p.doomed = true
 	m.kill(p, unix.SIGKILL)
+}
+
+// undeliverable is a message that a child will never get: it has hung up, which
+// its reader is about to tell, or it is of no use any more.
+func (m *Master) undeliverable(p *process, err error) {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		// Not at once: its last messages are still to be read. Closed for reading
+		// only, it would not be heard of otherwise.
+		time.AfterFunc(leaveLimit, func() { m.do(func() { m.hungUp(p, err) }) })
+		return
+	}
+	m.hungUp(p, err)
 }
 
 // kill signals a child. Only a pid that we have not reaped is ever signalled,
@@ -156,6 +171,8 @@ func (m *Master) named(p *process, pid int) {
 		// as it likes (CLONE_PARENT). The pid may be anybody's by now and must not
 		// stay in the books of whom we signal.
 		m.buried(pid, 0)
+	case p.doomed:
+		m.kill(p, unix.SIGKILL)
 	}
 }
 
