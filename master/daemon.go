@@ -61,8 +61,6 @@ func (m *Master) start(d *daemon) {
 	}
 	c := rootexec.Child{Identity: d.identity, Control: theirs, Log: log}
 	d.spawners.Start(c, func(res rootexec.Result) { m.post(func() { m.daemonSpawned(d, p, res) }) })
-	unix.Close(theirs)
-	unix.Close(log)
 	time.AfterFunc(readyLimit, func() { m.do(func() { m.unready(d, p) }) })
 }
 
@@ -88,6 +86,9 @@ func (m *Master) daemonSpawned(d *daemon, p *process, res rootexec.Result) {
 func (m *Master) retry(d *daemon) {
 	wait := d.backoff.Fail(time.Now())
 	m.log.Error("command startup failed, throttling", "service", d.name, "wait", wait)
+	if d.name == "log" && (m.logService == nil || m.logService.gone) {
+		m.journal.logless()
+	}
 	m.start(d)
 	m.checkReady()
 }
@@ -133,6 +134,9 @@ func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {
 		m.log.Error("service died", "service", d.name, "pid", p.pid, "reason", reason)
 	case bad:
 		m.log.Warn("service ended badly", "service", d.name, "pid", p.pid, "reason", reason)
+	}
+	if p == m.logService && !p.ready {
+		m.journal.logless() // it may never come to be; nobody else has its lines
 	}
 	switch {
 	case m.stopping:

@@ -2,22 +2,22 @@ package master
 
 import (
 	"bytes"
-	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"culver/internal/handoff"
-	"culver/internal/maillog/logline"
 )
 
 // journal is where the master's own log lines go: into a pipe of the log
 // service like everybody's, and to stderr as long as there is none. It never
 // waits: a master that waits for a full log serves nobody.
 type journal struct {
-	stderr *os.File
-	pipe   *os.File // write end, non-blocking
-	read   int      // read end, ours as long as we live
+	stderr *aside
+	pipe   *os.File    // write end, non-blocking
+	read   int         // read end, ours as long as we live
+	direct atomic.Bool // the log service fails to start: past the pipe
 }
 
 func newJournal(stderr *os.File) (*journal, error) {
@@ -26,57 +26,70 @@ func newJournal(stderr *os.File) (*journal, error) {
 		return nil, err
 	}
 	unix.SetNonblock(p[1], true)
-	return &journal{stderr: stderr, pipe: os.NewFile(uintptr(p[1]), "log"), read: p[0]}, nil
+	return &journal{stderr: newAside(stderr), pipe: os.NewFile(uintptr(p[1]), "log"), read: p[0]}, nil
 }
 
 // Write takes one framed line (package logline).
 func (j *journal) Write(line []byte) (int, error) {
+	if j.direct.Load() || j.send(line) != nil {
+		j.stderr.put(line)
+	}
+	return len(line), nil
+}
+
+func (j *journal) send(line []byte) error {
 	raw, err := j.pipe.SyscallConn()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	werr := raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), line) })
 	if err == nil {
 		err = werr
 	}
-	if err != nil {
-		j.aside(line)
-	}
-	return len(line), nil
+	return err
 }
 
-// aside writes a line to stderr, without its frame.
-func (j *journal) aside(line []byte) {
-	if fields := bytes.SplitN(line, []byte{'\t'}, 3); len(fields) == 3 {
-		line = fields[2]
-	}
-	j.stderr.Write(append([]byte("culver: "), line...))
-}
-
-// close ends the master's own part of the log, so that the log service sees the
-// end of every pipe. What no log service has read goes to stderr, as all later
-// lines do.
-func (j *journal) close(unread bool) {
-	j.pipe.Close()
+// logless sends what no log service has read to stderr, and all later lines,
+// until one starts. Nobody else may be reading.
+func (j *journal) logless() {
+	j.direct.Store(true)
 	if j.read < 0 {
 		return
 	}
-	if unread {
-		unix.SetNonblock(j.read, true)
-		rest, _ := io.ReadAll(io.LimitReader(os.NewFile(uintptr(j.read), "log"), logline.MaxLine*64))
-		for line := range bytes.Lines(rest) {
-			j.aside(line)
-		}
-	} else {
-		unix.Close(j.read)
+	// Not to the end of file, which may not come, and without O_NONBLOCK, which
+	// the next log service would inherit with the pipe.
+	n, err := unix.IoctlGetInt(j.read, unix.TIOCINQ)
+	if err != nil || n <= 0 {
+		return
 	}
-	j.read = -1
+	rest := make([]byte, n)
+	n, _ = unix.Read(j.read, rest)
+	for line := range bytes.Lines(rest[:max(n, 0)]) {
+		j.stderr.put(line)
+	}
+}
+
+// close ends the master's own part of the log, so that the log service sees the
+// end of every pipe. Later lines go to stderr; with unread, so does what no log
+// service has read.
+func (j *journal) close(unread bool) {
+	if unread {
+		j.logless()
+	}
+	j.direct.Store(true)
+	j.pipe.Close()
+	if j.read >= 0 {
+		unix.Close(j.read)
+		j.read = -1
+	}
 }
 
 // logStarted gives a new log service every pipe there is: what a dead one had
 // not read is still in them.
 func (m *Master) logStarted(p *process) {
 	m.logService = p
+	m.journal.direct.Store(false)
+	p.out.maxFDs += len(m.children) + len(m.unread) // all at once, before it can read
 	m.sendSource(p, os.Getpid(), "master", "", m.journal.read)
 	for _, c := range m.children {
 		m.logSource(c)
@@ -121,7 +134,7 @@ func (m *Master) logSource(c *process) {
 func (m *Master) sendSource(to *process, pid int, service, user string, read int) {
 	fd, err := unix.FcntlInt(uintptr(read), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		m.journal.aside([]byte("no descriptor for a log pipe: " + err.Error() + "\n"))
+		m.journal.stderr.put([]byte("no descriptor for a log pipe: " + err.Error() + "\n"))
 		return
 	}
 	to.out.post(&handoff.Message{Kind: handoff.KindLogSource, ID: uint64(pid), Service: service, User: user}, fd)

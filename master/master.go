@@ -111,7 +111,10 @@ func Run(opts Options) error {
 	if m.journal, err = newJournal(opts.Stderr); err != nil {
 		return err
 	}
-	defer func() { m.journal.close(m.logService == nil) }()
+	defer func() {
+		m.journal.close(m.logService == nil || m.logService.gone)
+		m.journal.stderr.flush(lastWords)
+	}()
 	m.log = slog.New(maillog.NewHandler(m.journal, nil))
 	// Go drops what a full channel cannot take: a storm of deaths while the loop
 	// reloads must not cost us the order to stop. One SIGCHLD reaps them all.
