@@ -25,6 +25,9 @@ var errNoAuth = errors.New("auth is not running")
 type authLink struct {
 	socket string // "" for our own auth
 	client *authproto.Client
+
+	asking  int // lookups under way; the loop's, as is retired
+	retired bool
 }
 
 func (m *Master) newAuthLink(socket string) *authLink {
@@ -32,7 +35,7 @@ func (m *Master) newAuthLink(socket string) *authLink {
 	if socket != "" {
 		dial = authproto.Path(socket)
 	}
-	return &authLink{socket, &authproto.Client{Dial: dial}}
+	return &authLink{socket: socket, client: &authproto.Client{Dial: dial}}
 }
 
 // dialOwnAuth hands the auth process that runs now one end of a socketpair.
@@ -72,6 +75,24 @@ func (a *authLink) Lookup(ctx context.Context, user, service string) (authproto.
 		return u, errNoUser
 	}
 	return u, err
+}
+
+// asked ends one lookup.
+func (a *authLink) asked() {
+	a.asking--
+	a.closeIfDone()
+}
+
+// retire closes the link after its last lookup: a newer generation has another.
+func (a *authLink) retire() {
+	a.retired = true
+	a.closeIfDone()
+}
+
+func (a *authLink) closeIfDone() {
+	if a.retired && a.asking == 0 {
+		a.client.Close()
+	}
 }
 
 // authStarted is called when a new auth process has a pid.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
 	"culver/internal/settings"
@@ -14,15 +15,16 @@ import (
 
 // begin brings the first generation to life.
 func (m *Master) begin(cfg *settings.Config) error {
-	fds, err := m.sockets.open(cfg)
+	fds, fresh, err := m.sockets.open(cfg)
 	if err != nil {
 		return classed(err)
 	}
 	gen, err := m.build(cfg, fds, nil)
 	if err != nil {
-		m.sockets.close()
+		fresh.drop()
 		return classed(err)
 	}
+	m.sockets.adopt(fresh)
 	m.cfg, m.gen = cfg, gen
 	m.startDaemons()
 	return nil
@@ -59,8 +61,11 @@ func (m *Master) reload() {
 	if m.stopping {
 		return
 	}
-	m.notify("RELOADING=1")
-	defer m.notify("READY=1\nSTATUS=running")
+	if m.announced { // else READY=1 is checkReady's to say
+		// Type=notify-reload takes a reload for begun only with its time.
+		m.notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+		defer m.notify("READY=1\nSTATUS=running")
+	}
 	m.log.Info("reloading")
 	cfg, err := m.opts.Load()
 	if err != nil {
@@ -70,17 +75,18 @@ func (m *Master) reload() {
 	if was, is := m.cfg.Global["base_dir"], cfg.Global["base_dir"]; was != is {
 		m.log.Warn("base_dir changes with the next start only", "setting", "base_dir", "was", was, "is", is)
 	}
-	fds, err := m.sockets.open(cfg)
+	fds, fresh, err := m.sockets.open(cfg)
 	if err != nil {
 		m.refuse(err)
 		return
 	}
 	gen, err := m.build(cfg, fds, m.gen)
 	if err != nil {
+		fresh.drop()
 		m.refuse(err)
-		m.sockets.settle(m.cfg)
 		return
 	}
+	m.sockets.adopt(fresh)
 	old := m.gen
 	m.cfg, m.gen = cfg, gen
 	var changed []string
@@ -96,6 +102,9 @@ func (m *Master) reload() {
 			w.retired = true
 			m.retire(w)
 		}
+	}
+	if old.users != gen.users {
+		old.users.retire()
 	}
 	m.startDaemons()
 	if err := m.sockets.settle(cfg); err != nil {

@@ -68,6 +68,7 @@ func (m *Master) ask(front *process, class string, msg handoff.Message) {
 	default:
 		m.requests[key] = r
 		pool.asking++
+		m.gen.users.asking++
 		r.timer = time.AfterFunc(pool.queueTimeout, func() { m.do(func() { m.waitedOut(r) }) })
 		go m.lookUp(r, m.gen)
 	}
@@ -92,7 +93,10 @@ func (m *Master) lookUp(r *request, gen *generation) {
 	if err == nil {
 		b, err = gen.births.of(u)
 	}
-	m.do(func() { m.lookedUp(r, b, err) })
+	m.do(func() {
+		gen.users.asked()
+		m.lookedUp(r, b, err)
+	})
 }
 
 func (m *Master) lookedUp(r *request, b birth, err error) {

@@ -12,11 +12,11 @@ import (
 // refused for a reload.
 type sockets map[string]*listen.Listener
 
-// open opens what a configuration lists, keeps what is open already, and gives
-// each service's descriptors in its order. On an error nothing has changed.
-func (s sockets) open(cfg *settings.Config) (map[string][]int, error) {
-	fds := map[string][]int{}
-	fresh := sockets{}
+// open opens what a configuration lists and is not open already, and gives each
+// service's descriptors in its order. Nothing of s changes: the caller adopts
+// what is fresh, or drops it.
+func (s sockets) open(cfg *settings.Config) (fds map[string][]int, fresh sockets, err error) {
+	fds, fresh = map[string][]int{}, sockets{}
 	var errs []error
 	for _, service := range cfg.Services {
 		if !started(service) {
@@ -40,19 +40,29 @@ func (s sockets) open(cfg *settings.Config) (map[string][]int, error) {
 		}
 	}
 	if errs != nil {
-		for _, l := range fresh {
-			l.Remove()
-			l.Close()
-		}
-		return nil, errors.Join(errs...)
+		fresh.drop()
+		return nil, nil, errors.Join(errs...)
 	}
+	return fds, fresh, nil
+}
+
+// adopt takes in what open opened, in place of what has lost its name.
+func (s sockets) adopt(fresh sockets) {
 	for key, l := range fresh {
 		if old := s[key]; old != nil {
 			old.Close()
 		}
 		s[key] = l
 	}
-	return fds, nil
+}
+
+// drop closes listeners that nobody will accept on, names and all: a client had
+// better find nothing than queue there.
+func (s sockets) drop() {
+	for _, l := range s {
+		l.Remove()
+		l.Close()
+	}
 }
 
 // settle closes what a configuration no longer lists, and gives what stays the
