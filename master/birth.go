@@ -10,6 +10,7 @@ import (
 
 	"culver/internal/authproto"
 	"culver/internal/grant"
+	"culver/internal/handoff"
 	"culver/internal/maillocation"
 	"culver/internal/settings"
 	"culver/internal/settings/finished"
@@ -103,7 +104,20 @@ func (b *births) of(u authproto.User) (birth, error) {
 			g.Bag["mail_mount_marker"] = child.Marker // the worker may outlive the mount
 		}
 	}
+	if n := len(g.Bag.Encode()); n > handoff.MaxGrant {
+		return birth{}, fmt.Errorf("a worker can be told %d bytes about its user, and auth's fields and mail_location make %d", handoff.MaxGrant, n)
+	}
 	return birth{u.Name, child, g.Bag}, nil
+}
+
+// only is the identity of all mail where the settings leave only one.
+func (b *births) only() (rootexec.Identity, bool) {
+	if b.keep != nil {
+		return *b.keep, true
+	}
+	who := rootexec.Identity{UID: b.bounds.FirstUID, GID: b.bounds.FirstGID, Groups: b.groups}
+	one := b.bounds.FirstUID == b.bounds.LastUID && b.bounds.FirstGID == b.bounds.LastGID && !b.systemGroups
+	return who, one && b.mailRoot != "" && b.bounds.Check(who.UID, who.GID, who.Groups) == nil
 }
 
 // markerDir is where mail_mount_marker is looked for: in mail_root, else in the

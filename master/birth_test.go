@@ -8,6 +8,7 @@ import (
 
 	"culver/internal/authproto"
 	"culver/internal/grant"
+	"culver/internal/handoff"
 	"culver/master/internal/rootexec"
 	"culver/master/internal/users"
 )
@@ -165,4 +166,27 @@ func TestPIDFileKeepsASecondMasterAway(t *testing.T) {
 		t.Fatalf("after the first ended: %v", err)
 	}
 	third.remove()
+}
+
+func TestAGrantThatIsTooLargeIsSaidClearly(t *testing.T) {
+	t.Parallel()
+	b := testBirths(t, "maildir:~/Maildir")
+	u := ann()
+	u.Fields["lda_original_recipient_header"] = strings.Repeat("x", handoff.MaxGrant)
+	u.Fields["deliver_log_format"] = strings.Repeat("x", handoff.MaxGrant)
+	if _, err := b.of(u); err == nil || !strings.Contains(err.Error(), "16384 bytes") {
+		t.Errorf("got %v, want the limit named", err)
+	}
+}
+
+func TestSparesBelongToTheOneIdentityThatIsLeft(t *testing.T) {
+	t.Parallel()
+	b := births{bounds: users.Bounds{FirstUID: 5000, LastUID: 5000, FirstGID: 5000, LastGID: 5000}, mailRoot: "/srv/mail"}
+	if who, ok := b.only(); !ok || who.UID != 5000 {
+		t.Errorf("got %+v, %t", who, ok)
+	}
+	b.bounds.LastUID = 5001
+	if who, ok := b.only(); ok {
+		t.Errorf("got %+v of two uids", who)
+	}
 }

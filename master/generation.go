@@ -81,7 +81,7 @@ func (m *Master) addService(g *generation, cfg *settings.Config, s settings.Serv
 	}
 	g.daemons = append(g.daemons, d)
 	if program, ok := workerPrograms[s.Name]; ok {
-		w, err := m.newWorkers(cfg, s, program, old)
+		w, err := m.newWorkers(cfg, s, program, g.births, old)
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 	return d, err
 }
 
-func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program string, old *generation) (*workers, error) {
+func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program string, b births, old *generation) (*workers, error) {
 	v := cfg.Global
 	bag := settings.For(cfg, program)
 	if err := m.complete(bag, cfg); err != nil {
@@ -168,6 +168,10 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 	limits := roster.Limits{Processes: s.Processes, MinAvail: s.MinAvail, PerUser: int(v.Int("lmtp_user_concurrency_limit"))}
 	key := fingerprint(bag, s.Executable, s.Limits, limits, v.String("mail_root"), v.String("sandbox"),
 		v.String("worker_queue_limit"), v.String("worker_queue_timeout"), m.libexec(cfg))
+	if s.MinAvail > 0 {
+		who, ok := b.only() // spares of another identity would serve nobody, and hold their places
+		key = fingerprint(bag, key, who, ok)
+	}
 	if old != nil && old.pools[program] != nil && old.pools[program].key == key {
 		return old.pools[program], nil
 	}

@@ -3,8 +3,6 @@ package master
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"culver/master/internal/rootexec"
 	"culver/master/roster"
 )
@@ -23,7 +21,7 @@ func (m *Master) keepSpare(w *workers) {
 		}
 		return
 	}
-	who, ok := m.mailIdentity()
+	who, ok := m.gen.births.only()
 	if !ok {
 		return
 	}
@@ -32,21 +30,10 @@ func (m *Master) keepSpare(w *workers) {
 	}
 }
 
-// mailIdentity is the identity of all mail where the settings leave only one.
-func (m *Master) mailIdentity() (rootexec.Identity, bool) {
-	b := m.gen.births
-	if b.keep != nil {
-		return *b.keep, true
-	}
-	who := rootexec.Identity{UID: b.bounds.FirstUID, GID: b.bounds.FirstGID, Groups: b.groups}
-	one := b.bounds.FirstUID == b.bounds.LastUID && b.bounds.FirstGID == b.bounds.LastGID && !b.systemGroups
-	return who, one && b.mailRoot != "" && b.bounds.Check(who.UID, who.GID, who.Groups) == nil
-}
-
 // unused counts processes that are idle or on their way to be.
 func (w *workers) unused() (n int) {
 	for p, o := range w.procs {
-		if o.user == "" && !p.draining && !p.closed {
+		if o.user == "" && !w.leaving(p, o) {
 			n++
 		}
 	}
@@ -66,8 +53,6 @@ func (m *Master) spawnSpare(w *workers, who rootexec.Identity) {
 	w.spawners.Start(c, func(res rootexec.Result) {
 		m.post(func() { m.spareSpawned(w, p, res) })
 	})
-	unix.Close(theirs)
-	unix.Close(log)
 }
 
 func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {

@@ -44,13 +44,30 @@ type post struct {
 	user     string      // of the access under way; "" when idle
 	accesses int         // handed to it in its life
 	statuses int         // told by it: that it is ready, and the end of each access
+	broken   bool        // it could not be handed an access: it has crashed just now
 	since    time.Time   // when it became idle
 	deadline *time.Timer // of its access, then of its leaving
 	idle     *time.Timer
 }
 
 func (w *workers) idlePost(p *process, o *post) bool {
-	return o.user == "" && !p.draining && !p.closed && p.pid > 0
+	return o.user == "" && !w.leaving(p, o) && p.pid > 0
+}
+
+// leaving tells whether a process gets nothing more to do.
+func (w *workers) leaving(p *process, o *post) bool { return p.draining || p.closed || o.broken }
+
+// leavers counts processes whose places are about to be free.
+func (w *workers) leavers() (n int) {
+	if w.neverIdle() {
+		return 0 // nobody is ever asked to make room
+	}
+	for p, o := range w.procs {
+		if o.user == "" && w.leaving(p, o) {
+			n++
+		}
+	}
+	return n
 }
 
 // dispatch gives workers to the queue, oldest first; a user at his own limit
@@ -58,6 +75,7 @@ func (w *workers) idlePost(p *process, o *post) bool {
 func (m *Master) dispatch(w *workers) {
 	kept := w.queue[:0]
 	now := time.Now()
+	coming := w.leavers()
 	for i, r := range w.queue {
 		if r.state != waiting {
 			continue
@@ -67,15 +85,19 @@ func (m *Master) dispatch(w *workers) {
 			break
 		}
 		d := roster.Next(w.limits, w.counts(r), now)
+		for d.Action == roster.Reuse && !m.reuse(w, r) { // it had just crashed: another
+			d = roster.Next(w.limits, w.counts(r), now)
+		}
 		switch d.Action {
 		case roster.Reuse:
-			m.reuse(w, r)
 		case roster.Spawn:
 			m.spawnFor(w, r)
 		case roster.Refuse:
 			m.answer(r, handoff.CodeTempfail, "", "worker failed a moment ago")
 		case roster.Evict:
-			m.evict(w)
+			if coming--; coming < 0 { // else a place is on its way already
+				m.evict(w)
+			}
 			fallthrough
 		default:
 			r.setting = d.Setting
@@ -114,15 +136,16 @@ func (w *workers) counts(r *request) roster.Counts {
 }
 
 // reuse takes the process that became idle last: its memory is still in the
-// caches, and those that are one too many stay idle until idle_kill.
-func (m *Master) reuse(w *workers, r *request) {
+// caches, and those that are one too many stay idle until idle_kill. false: it
+// is broken, and the request as it was.
+func (m *Master) reuse(w *workers, r *request) bool {
 	var last *process
 	for p, o := range w.procs {
 		if w.idlePost(p, o) && sameIdentity(o.who, r.child.Identity) && (last == nil || o.since.After(w.procs[last].since)) {
 			last = p
 		}
 	}
-	m.grant(w, last, w.procs[last], r)
+	return m.grant(w, last, w.procs[last], r)
 }
 
 // evict asks the process that has been idle longest to leave.
@@ -150,11 +173,12 @@ func (m *Master) spawnFor(w *workers, r *request) {
 		m.answer(r, handoff.CodeTempfail, "", "")
 		return
 	}
-	front := m.hand(w, p, o, r)
-	if front < 0 {
+	front, err := m.hand(w, p, o, r)
+	if err != nil {
 		unix.Close(theirs)
 		unix.Close(log)
 		m.unborn(p)
+		m.unhanded(w, p, r, err)
 		return
 	}
 	m.enlist(w, p, o)
@@ -164,8 +188,6 @@ func (m *Master) spawnFor(w *workers, r *request) {
 	w.spawners.Start(c, func(res rootexec.Result) {
 		m.post(func() { m.spawned(w, p, r, front, res) })
 	})
-	unix.Close(theirs)
-	unix.Close(log)
 }
 
 // enlist puts a process on the pool's books and wires what it does to them.
@@ -214,33 +236,45 @@ func (m *Master) connect(r *request, front int) {
 	r.front.out.post(&handoff.Message{Kind: handoff.KindAnswer, ID: r.id, Code: handoff.CodeOK}, front)
 }
 
-// grant hands an idle process its next access and the front the other end.
-func (m *Master) grant(w *workers, p *process, o *post, r *request) {
-	if front := m.hand(w, p, o, r); front >= 0 {
+// grant hands an idle process its next access and the front the other end;
+// false when the process is broken. Its user's request then is another's.
+func (m *Master) grant(w *workers, p *process, o *post, r *request) bool {
+	front, err := m.hand(w, p, o, r)
+	switch err {
+	case nil:
 		m.connect(r, front)
+	case unix.EPIPE, unix.ECONNRESET, unix.EAGAIN: // gone, or it does not read
+		m.log.Warn("idle worker is broken, taking another", "service", w.logName, "pid", p.pid, "err", err)
+		o.broken = true
+		m.kill(p, unix.SIGKILL)
+		return false
+	default:
+		m.unhanded(w, p, r, err)
 	}
+	return true
+}
+
+// unhanded answers a request whose worker could not be handed it, for a reason
+// that would hold for any other worker.
+func (m *Master) unhanded(w *workers, p *process, r *request, err error) {
+	m.log.Error("worker cannot be given its user", "service", w.logName, "user", r.user, "pid", p.pid, "err", err)
+	m.answer(r, handoff.CodeTempfail, "", "")
 }
 
 // hand makes the conversation's socketpair, sends the worker its end with the
-// grant, and gives the front's end, or -1 when the request has been answered
-// otherwise. The master makes the pair itself: it takes no descriptor from a
-// child.
-func (m *Master) hand(w *workers, p *process, o *post, r *request) int {
+// grant, and gives the front's end. The master makes the pair itself: it takes
+// no descriptor from a child.
+func (m *Master) hand(w *workers, p *process, o *post, r *request) (front int, err error) {
 	theirs, front, err := fdpass.Pair(unix.SOCK_STREAM, 0)
-	if err == nil {
-		access := handoff.Message{Kind: handoff.KindAccess, Text: string(r.grant.Encode())}
-		err = p.control.TrySend(access.Append(nil), theirs)
-		unix.Close(theirs)
-		if err != nil {
-			unix.Close(front)
-		}
-	}
 	if err != nil {
-		m.log.Error("worker cannot be given its user", "service", w.logName, "user", r.user, "pid", p.pid, "err", err)
-		p.draining = true // it gets nobody else
-		m.kill(p, unix.SIGKILL)
-		m.answer(r, handoff.CodeTempfail, "", "")
-		return -1
+		return -1, err
+	}
+	access := handoff.Message{Kind: handoff.KindAccess, Text: string(r.grant.Encode())}
+	err = p.control.TrySend(access.Append(nil), theirs)
+	unix.Close(theirs)
+	if err != nil {
+		unix.Close(front)
+		return -1, err
 	}
 	o.user = r.user
 	o.accesses++
@@ -249,7 +283,7 @@ func (m *Master) hand(w *workers, p *process, o *post, r *request) int {
 		o.idle.Stop()
 	}
 	m.await(w, p, o, w.accessLimit)
-	return front
+	return front, nil
 }
 
 // await sets the deadline of the access that begins.

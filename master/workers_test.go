@@ -37,9 +37,9 @@ func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *p
 		unix.Close(log)
 		m.unborn(p)
 	})
-	front := m.hand(w, p, o, &request{birth: birth{user: "ann"}, front: &process{}})
-	if front < 0 {
-		t.Fatal("the access could not be handed over")
+	front, err := m.hand(w, p, o, &request{birth: birth{user: "ann"}, front: &process{}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	unix.Close(front)
 	m.enlist(w, p, o)
@@ -161,5 +161,69 @@ func TestPIDThatIsNoChildOfOursIsNeverSignalled(t *testing.T) {
 	m.named(p, os.Getppid()) // as if it had been reaped and its pid given to another
 	if !p.reaped || m.children[p.pid] != nil {
 		t.Errorf("reaped %t, %d children: want it buried", p.reaped, len(m.children))
+	}
+}
+
+// idleWorkers adds processes that are idle.
+func idleWorkers(t *testing.T, m *Master, w *workers, who rootexec.Identity, n int) {
+	t.Helper()
+	for range n {
+		p, o := &process{identity: who, born: time.Now(), pid: 1 << 30}, &post{who: who, since: time.Now()}
+		theirs, log, err := m.channels(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			unix.Close(theirs)
+			unix.Close(log)
+			m.unborn(p)
+		})
+		m.enlist(w, p, o)
+	}
+}
+
+func TestAPlaceThatIsOnItsWayIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	m, w, _, o := testWorker(t, 0)
+	m.released(w, o)
+	idleWorkers(t, m, w, o.who, 3) // four in all: the limit
+	stranger := birth{user: "bob", child: rootexec.Child{Identity: rootexec.Identity{UID: 1001, GID: 1001}}}
+	w.queue = []*request{{birth: stranger, state: waiting}}
+	m.dispatch(w)
+	m.dispatch(w)
+	if got := w.leavers(); got != 1 {
+		t.Errorf("asked to leave for one request: got %d, want 1", got)
+	}
+	w.queue = append(w.queue, &request{birth: stranger, state: waiting})
+	m.dispatch(w)
+	if got := w.leavers(); got != 2 {
+		t.Errorf("asked to leave for two: got %d, want 2", got)
+	}
+}
+
+func TestAWorkerThatHasJustCrashedCostsNoDelivery(t *testing.T) {
+	t.Parallel()
+	m, w, _, o := testWorker(t, 0)
+	m.released(w, o)
+	p, crashed := &process{identity: o.who, born: time.Now(), pid: 1 << 30}, &post{who: o.who, since: time.Now().Add(time.Hour)}
+	theirs, log, err := m.channels(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(theirs)
+	unix.Close(log)
+	t.Cleanup(func() { m.unborn(p) })
+	m.enlist(w, p, crashed) // the one that would be taken; the loop has not heard of its end
+	front := &process{}
+	theirs, log, err = m.channels(front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(theirs); unix.Close(log); m.unborn(front) })
+	r := &request{birth: birth{user: "bob", child: rootexec.Child{Identity: o.who}}, state: waiting, front: front, pool: w}
+	w.queue = []*request{r}
+	m.dispatch(w)
+	if !crashed.broken || w.ofUser["bob"] != 1 || r.state != over {
+		t.Errorf("broken %t, with workers %d, state %d: want another worker to have it", crashed.broken, w.ofUser["bob"], r.state)
 	}
 }
