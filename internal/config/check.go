@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,6 +21,7 @@ func (b *builder) check(cfg *settings.Config) {
 		b.identity(s, cfg)
 	}
 	b.listeners(cfg)
+	b.accessGroups(cfg)
 	b.workers(cfg)
 	b.tls()
 	b.authentication(cfg)
@@ -113,6 +115,27 @@ func (b *builder) identity(s settings.Service, cfg *settings.Config) {
 		}
 		if other.User.UID == s.User.UID {
 			b.add(n.at("user"), fmt.Sprintf("services %q and %q share uid %d", other.Name, s.Name, s.User.UID), "one could trace the other: an account each")
+		}
+	}
+}
+
+// accessGroups refuses to every worker the groups that the master refuses to
+// each: its users would all be without mail. (gid 0 is found in derive.)
+func (b *builder) accessGroups(cfg *settings.Config) {
+	if _, one := b.acc.(Self); one {
+		return
+	}
+	for _, text := range cfg.Global.List("mail_access_groups") {
+		gid, err := strconv.Atoi(text)
+		if err != nil || gid <= 0 {
+			continue
+		}
+		for _, s := range cfg.Services {
+			if gid == s.User.GID || slices.Contains(s.Groups, gid) {
+				b.add(b.root.at("mail_access_groups"), fmt.Sprintf("mail_access_groups: gid %d is a group of service %q", gid, s.Name),
+					"no worker is born with a group of Culver's own")
+				break
+			}
 		}
 	}
 }
@@ -297,9 +320,6 @@ func Notes(cfg *settings.Config) []string {
 		case "lmtp":
 			if s.ServiceCount != 1 {
 				note("service lmtp: with service_count = %d one process serves several users of one uid: a fault in it reaches all mail below mail_root", s.ServiceCount)
-			}
-			if s.VSZ != 0 && s.VSZ < 32<<20 {
-				note("service lmtp: a worker has about 10M before any mail; vsz_limit %s is tight", settings.FormatSize(s.VSZ))
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func limitRows() []Setting {
 		{Name: "default_process_limit", Type: Count(1, 100000), Default: "100", Help: "process_limit of services that set none."},
 		{Name: "default_client_limit", Type: Count(1, 1000000), Default: "4096", Help: "client_limit of services that set none."},
 		{Name: "default_idle_kill", Type: Time(time.Second, 1000*time.Hour, "never"), Default: "60s", Help: "idle_kill of services that set none."},
-		{Name: "default_vsz_limit", Type: Size(1<<20, true), Default: "256M", Help: "vsz_limit of services that set none. 0 is no limit."},
+		{Name: "default_vsz_limit", Type: Size(LeastVSZ, true), Default: "256M", Help: "vsz_limit of services that set none. 0 is no limit."},
 		{Name: "first_valid_uid", Type: Count(0, maxID), Default: "500", Help: "A mail user with a lower uid is refused, whoever asks for it. uid 0 is always refused."},
 		{Name: "last_valid_uid", Type: Count(0, maxID), Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
 		{Name: "first_valid_gid", Type: Count(0, maxID), Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
@@ -53,6 +53,10 @@ func limitRows() []Setting {
 		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp", Help: "How long a delivery may wait for a worker before the answer is 451 4.3.2."},
 	}
 }
+
+// LeastVSZ is the least vsz_limit: below it no worker starts, since one arena of
+// a Go program's heap is that much of address space (master/internal/rootexec).
+const LeastVSZ = 64 << 20
 
 // maxID is the greatest uid; the one above means "none" to the kernel.
 const maxID = 1<<32 - 2
@@ -92,7 +96,7 @@ func lmtpRows() []Setting {
 		{Name: "lmtp_add_received_header", Type: Bool(), Default: "yes", For: "lmtp lmtp-deliver", Help: "Whether a Received header is added."},
 		{Name: "lmtp_rcpt_check_quota", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Help: "Whether quota is looked at already at RCPT TO, by a worker of its own. Otherwise at the save."},
 		{Name: "lmtp_verbose_replies", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Help: "Whether replies tell the client more than the class of an error."},
-		{Name: "lmtp_reproxy", Type: Word("always", "uid-differs"), Default: "always", For: "lmtp", Help: "always: every recipient's copy is written by a worker of its own. uid-differs: the front itself delivers to users whose uid is its own."},
+		{Name: "lmtp_reproxy", Type: Word("always", "uid-differs"), Default: "always", For: "lmtp", Help: "always: every recipient's copy is written by a worker of its own. uid-differs: the front itself delivers to users whose uid is its own. Such a delivery is no process: where it hangs on a dead file server nothing can kill it, and it keeps its place below process_limit and lmtp_user_concurrency_limit."},
 		{Name: "lmtp_user_concurrency_limit", Type: Count(0, 100000), Default: "10", For: "lmtp", Help: "Deliveries to one user at one time. 0 is no limit."},
 		{Name: "lmtp_max_recipients", Type: Count(1, 100000), Default: "1000", For: "lmtp", Help: "Recipients of one message."},
 		{Name: "lmtp_max_bad_commands", Type: Count(1, 10000), Default: "10", For: "lmtp", Help: "Bad commands after which a session ends."},

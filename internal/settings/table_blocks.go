@@ -22,7 +22,7 @@ func serviceBlock() *Block {
 			{Name: "client_limit", Type: Count(1, 1000000), From: "default_client_limit", Help: "Most clients of one process at one time."},
 			{Name: "service_count", Type: Count(0, 1000000000), Default: "0", Help: "User accesses that a worker serves in its life. 1: one user, then exit. 0: no limit."},
 			{Name: "idle_kill", Type: Time(time.Second, 1000*time.Hour, "never", "infinite"), From: "default_idle_kill", Help: "Idle time after which a process that is not needed ends."},
-			{Name: "vsz_limit", Type: Size(1<<20, true), From: "default_vsz_limit", Help: "Memory of one process: of a worker in lmtp and doveadm, whose front is bounded by client_limit and spool_limit, of the service itself elsewhere. 0 is no limit."},
+			{Name: "vsz_limit", Type: Size(LeastVSZ, true), From: "default_vsz_limit", Help: "Memory of one process: of a worker in lmtp and doveadm, whose front is bounded by client_limit and spool_limit, of the service itself elsewhere. 0 is no limit."},
 		},
 		Blocks: []*Block{
 			{Kind: "unix_listener", Label: "PATH", Help: "A UNIX socket. A relative path hangs in base_dir.", Rows: append(fileRows(),
