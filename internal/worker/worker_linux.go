@@ -42,8 +42,9 @@ type Process struct {
 
 // Begin checks the identity, reads the settings and opens the control socket.
 // poll makes the control socket wait in Go's poller, which a daemon with
-// goroutines wants; a per-user worker blocks its one thread instead. On any
-// failure it logs why and exits 78.
+// goroutines wants; a per-user worker blocks its one thread instead, and gives
+// up for good what only its birth needed (seal). On any failure it logs why and
+// exits 78.
 func Begin(poll bool) *Process {
 	p, err := begin(poll)
 	if err != nil {
@@ -60,6 +61,11 @@ func begin(poll bool) (*Process, error) {
 	}
 	if err := verifyIdentity(os.Getenv(handoff.EnvIdentity)); err != nil {
 		return nil, err
+	}
+	if !poll {
+		if err := seal(); err != nil {
+			return nil, err
+		}
 	}
 	text, err := readSettings(handoff.FDSettings)
 	if err != nil {

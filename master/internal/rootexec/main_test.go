@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 
 	"culver/internal/fdpass"
 	"culver/internal/handoff"
+	"culver/internal/worker"
 	"culver/master/internal/rootexec"
 	"culver/master/spawn"
 )
@@ -29,16 +32,35 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	case "play-child":
 		os.Exit(playChild())
+	case "play-worker": // as the real ones begin
+		p := worker.Begin(false)
+		code := playChild()
+		runtime.KeepAlive(p) // its control socket
+		os.Exit(code)
+	case "play-nothing":
+		os.Exit(0)
 	case "play-poor":
 		os.Exit(playPoor())
 	case "play-stopper":
 		os.Exit(playStopper())
 	}
+	slacken()
 	code := m.Run()
 	if path, err := program(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
+}
+
+// slacken gives this process the timer slack that the master has: its spawners
+// inherit it, and it decides how soon they see that an opening hangs.
+func slacken() {
+	const slack = 5_000_000
+	unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0)
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, t := range tasks {
+		os.WriteFile("/proc/"+t.Name()+"/timerslack_ns", []byte(strconv.Itoa(slack)), 0)
+	}
 }
 
 // tried is what a child tells of itself.
@@ -188,6 +210,42 @@ func attempt(verb, arg string) error {
 	case "newuser":
 		_, _, e := unix.RawSyscall(unix.SYS_CLONE, unix.CLONE_NEWUSER|uintptr(unix.SIGCHLD), 0, 0)
 		return errno(e)
+	case "fork":
+		return fork(uintptr(unix.SIGCHLD))
+	case "fork-parent":
+		return fork(unix.CLONE_PARENT | uintptr(unix.SIGCHLD))
+	case "spawner-fork": // the one fork that the spawner's filter lets through
+		pid, err := syscall.ForkExec(one, []string{"play-nothing"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT}})
+		if pid > 0 {
+			syscall.Wait4(pid, nil, syscall.WALL, nil)
+		}
+		return err
+	case "threads":
+		return threads()
+	case "preempt":
+		return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGURG)
+	case "tgkill-kill":
+		return tgkill(one, unix.SIGKILL)
+	case "tgkill-stop":
+		return tgkill(one, unix.SIGSTOP)
+	case "setown": // SIGIO, or whatever F_SETSIG says, to another process
+		pid, err := strconv.Atoi(one)
+		if err == nil {
+			_, err = unix.FcntlInt(handoff.FDControl, unix.F_SETOWN, pid)
+		}
+		return err
+	case "filter":
+		_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, 0)
+		return errno(e)
+	case "panic":
+		panic("as ordered")
+	case "panic-core": // ends by a signal to itself
+		debug.SetTraceback("crash")
+		panic("as ordered")
+	case "fault":
+		_ = *(*byte)(nil)
+	case "terminate":
+		return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTERM)
 	case "root":
 		_, _, e := unix.RawSyscall(unix.SYS_SETUID, 0, 0, 0)
 		return errno(e)
@@ -197,6 +255,43 @@ func attempt(verb, arg string) error {
 		return deliver(one)
 	}
 	return errors.New("no such order")
+}
+
+// fork makes a process that exits at once.
+func fork(flags uintptr) error {
+	pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, flags, 0, 0, 0, 0, 0)
+	if e != 0 {
+		return e
+	}
+	if pid == 0 {
+		unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+	syscall.Wait4(int(pid), nil, syscall.WALL, nil)
+	return nil
+}
+
+func tgkill(pid string, sig syscall.Signal) error {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		return err
+	}
+	return unix.Tgkill(n, n, sig)
+}
+
+// threads has eight goroutines on threads of their own at the same time.
+func threads() error {
+	var up, done sync.WaitGroup
+	up.Add(8)
+	for range 8 {
+		done.Go(func() {
+			runtime.LockOSThread() // the thread ends with the goroutine
+			up.Done()
+			up.Wait()
+		})
+	}
+	done.Wait()
+	runtime.GC()
+	return nil
 }
 
 func deliver(home string) error {
@@ -311,20 +406,19 @@ func (n *nursery) begin(c rootexec.Child) (chan rootexec.Result, *fdpass.Conn) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	log, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		n.t.Fatal(err)
-	}
 	conn, err := fdpass.New(ours, "control")
 	if err != nil {
 		n.t.Fatal(err)
 	}
-
-	c.Control, c.Log = theirs, log
+	c.Control = theirs
+	if c.Log == 0 {
+		c.Log, err = unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
 	result := make(chan rootexec.Result, 1)
 	n.pool.Start(c, func(r rootexec.Result) { result <- r })
-	unix.Close(theirs)
-	unix.Close(log)
 	return result, conn
 }
 

@@ -5,7 +5,7 @@ import "golang.org/x/sys/unix"
 // WorkerCalls is what a process that serves one user's mail may ask of the
 // kernel, and what its spawner needs until the exec: the filter is loaded in the
 // spawner, and what is left over of its powers (setuid and the like) is worth
-// nothing without its capabilities.
+// nothing without its capabilities, and package worker refuses it as it begins.
 //
 // Left out on purpose: chmod, chown, utime, setxattr, truncate and their kin by
 // path (Landlock does not see them), socket, ptrace, process_vm_*, pidfd_*,
@@ -58,6 +58,7 @@ var birthCalls = Calls{
 	unix.SYS_EXECVE, unix.SYS_SETSID, unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETGROUPS,
 	unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_WAIT4, unix.SYS_WAITID,
 	unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE, unix.SYS_LANDLOCK_RESTRICT_SELF,
+	unix.SYS_SECCOMP, // package worker's second filter
 }
 
 var daemonCalls = Calls{

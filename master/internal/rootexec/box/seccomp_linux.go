@@ -63,10 +63,41 @@ func (p *program) arguments() {
 		p.jump(unix.BPF_JEQ, 0, 1, 0)
 		p.ret(refuse)
 	})
-	// A namespace of its own would give a worker capabilities inside it.
+	// Threads, and the one fork that spawners make. A worker's own process would
+	// outlive it, uncounted by process_limit; package worker takes the fork away
+	// too. A namespace of its own would give it capabilities inside.
 	p.when(unix.SYS_CLONE, func(p *program) {
 		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(0))
-		p.jump(unix.BPF_JSET, newNamespaces, 0, 1)
+		p.jump(unix.BPF_JEQ, spawnerFork, 3, 0)
+		p.jump(unix.BPF_JSET, newNamespaces, 1, 0)
+		p.jump(unix.BPF_JSET, unix.CLONE_THREAD, 1, 0)
+		p.ret(refuse)
+	})
+	// The runtime preempts its threads with SIGURG, which does nothing to a process
+	// that does not ask for it. With any other signal a worker could end or stop
+	// whatever runs under its uid (below Landlock ABI 6 the box does not see it).
+	// A runtime that raises one against itself, and is refused, exits instead.
+	p.when(unix.SYS_TGKILL, func(p *program) {
+		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(2))
+		p.jump(unix.BPF_JEQ, uint32(unix.SIGURG), 1, 0)
+		p.ret(refuse)
+	})
+	// The owner of a descriptor is sent SIGIO, or any signal of our choice, when
+	// it becomes readable: kill by another name.
+	p.when(unix.SYS_FCNTL, func(p *program) {
+		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(1))
+		p.jump(unix.BPF_JEQ, unix.F_SETOWN, 2, 0)
+		p.jump(unix.BPF_JEQ, unix.F_SETOWN_EX, 1, 0)
+		p.jump(unix.BPF_JEQ, fSetSig, 0, 1)
+		p.ret(refuse)
+	})
+	// Package worker's filter, in exactly its form; that one lets no further
+	// one be loaded.
+	p.when(unix.SYS_SECCOMP, func(p *program) {
+		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(0))
+		p.jump(unix.BPF_JEQ, unix.SECCOMP_SET_MODE_FILTER, 0, 2)
+		p.stmt(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offArg(1))
+		p.jump(unix.BPF_JEQ, unix.SECCOMP_FILTER_FLAG_TSYNC, 1, 0)
 		p.ret(refuse)
 	})
 	// Another process of the same uid may be another user's worker.
@@ -84,6 +115,11 @@ func (p *program) arguments() {
 		p.ret(refuse)
 	})
 }
+
+// spawnerFork is the clone of syscall.ForkExec with package spawn's attributes.
+const spawnerFork = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PARENT | uint32(unix.SIGCHLD)
+
+const fSetSig = 10 // F_SETSIG, which package unix does not have
 
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET

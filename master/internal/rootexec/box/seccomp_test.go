@@ -68,7 +68,8 @@ func run(t *testing.T, code []unix.SockFilter, arch uint32, nr int, args ...uint
 
 func TestFilterAllowsItsListAndNothingElse(t *testing.T) {
 	t.Parallel()
-	special := map[int]bool{unix.SYS_UTIMENSAT: true, unix.SYS_CLONE: true, unix.SYS_PRLIMIT64: true, unix.SYS_PRCTL: true, unix.SYS_CLONE3: true}
+	special := map[int]bool{unix.SYS_UTIMENSAT: true, unix.SYS_CLONE: true, unix.SYS_PRLIMIT64: true, unix.SYS_PRCTL: true, unix.SYS_CLONE3: true,
+		unix.SYS_TGKILL: true, unix.SYS_SECCOMP: true}
 	for name, list := range map[string]Calls{"worker": WorkerCalls(), "daemon": DaemonCalls()} {
 		allowed := map[int]bool{}
 		for _, n := range list {
@@ -106,6 +107,20 @@ func TestFilterLooksAtArguments(t *testing.T) {
 		{"utimensat with a path whose low half is 0", auditArch, unix.SYS_UTIMENSAT, []uint64{5, 0xc000 << 32}, refuse},
 		{"a thread", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD}, ok},
 		{"the spawner's fork", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PARENT | 17}, ok},
+		{"a fork", auditArch, unix.SYS_CLONE, []uint64{17}, refuse},
+		{"a vfork of its own", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_VFORK | 17}, refuse},
+		{"a thread in a network namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_NEWNET}, refuse},
+		{"the runtime's preemption", auditArch, unix.SYS_TGKILL, []uint64{5, 6, uint64(unix.SIGURG)}, ok},
+		{"SIGKILL", auditArch, unix.SYS_TGKILL, []uint64{5, 6, uint64(unix.SIGKILL)}, refuse},
+		{"SIGSTOP", auditArch, unix.SYS_TGKILL, []uint64{5, 6, uint64(unix.SIGSTOP)}, refuse},
+		{"a signal in whose high half SIGURG is", auditArch, unix.SYS_TGKILL, []uint64{5, 6, uint64(unix.SIGURG)<<32 | uint64(unix.SIGKILL)}, refuse},
+		{"a lock", auditArch, unix.SYS_FCNTL, []uint64{5, unix.F_SETLK}, ok},
+		{"F_SETOWN", auditArch, unix.SYS_FCNTL, []uint64{5, unix.F_SETOWN}, refuse},
+		{"F_SETOWN_EX", auditArch, unix.SYS_FCNTL, []uint64{5, unix.F_SETOWN_EX}, refuse},
+		{"F_SETSIG", auditArch, unix.SYS_FCNTL, []uint64{5, fSetSig}, refuse},
+		{"a further filter", auditArch, unix.SYS_SECCOMP, []uint64{unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC}, ok},
+		{"a filter that asks a supervisor", auditArch, unix.SYS_SECCOMP, []uint64{unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}, refuse},
+		{"strict mode", auditArch, unix.SYS_SECCOMP, []uint64{unix.SECCOMP_SET_MODE_STRICT, 1}, refuse},
 		{"a user namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWUSER | 17}, refuse},
 		{"a network namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWNET | 17}, refuse},
 		{"clone3, so that C libraries fall back", auditArch, unix.SYS_CLONE3, nil, missing},
