@@ -37,8 +37,8 @@ type birth struct {
 	s     *spawner
 	fds   []int // control, log
 	timer *time.Timer
-	leave chan struct{} // Go came
-	paths []int         // the user's directories, O_PATH
+	leave chan bool // true: Go came; false: Drop
+	paths []int     // the user's directories, O_PATH
 
 	mu    sync.Mutex
 	state state
@@ -77,10 +77,10 @@ func (b *birth) run() {
 			report(&wire.Report{Kind: wire.KindBack, Serial: b.Serial})
 			return
 		}
-		if err == nil {
-			// The master may have given our slot away: a fork that another user
-			// holds up in it must not hold up this one.
-			b.await()
+		// The master may have given our slot away: a fork that another user
+		// holds up in it must not hold up this one.
+		if err == nil && !b.await() {
+			return
 		}
 	}
 	var pid int
@@ -108,23 +108,23 @@ func (b *birth) tick() {
 		Text: fmt.Sprintf("the directories did not open within %v", time.Duration(b.Deadline))})
 }
 
-// await says Opened and waits for the master's Go.
-func (b *birth) await() {
-	b.leave = make(chan struct{})
+// await says Opened and waits for the master's word: Go, or Drop.
+func (b *birth) await() bool {
+	b.leave = make(chan bool, 1)
 	b.s.mu.Lock()
 	b.s.held[b.Serial] = b
 	b.s.mu.Unlock()
 	report(&wire.Report{Kind: wire.KindOpened, Serial: b.Serial})
-	<-b.leave
+	return <-b.leave
 }
 
-func (s *spawner) release(serial uint64) {
+func (s *spawner) release(serial uint64, forks bool) {
 	s.mu.Lock()
 	b := s.held[serial]
 	delete(s.held, serial)
 	s.mu.Unlock()
 	if b != nil {
-		close(b.leave)
+		b.leave <- forks
 	}
 }
 

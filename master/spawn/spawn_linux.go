@@ -104,10 +104,11 @@ func (s *spawner) serve(buf []byte) error {
 			if err == nil {
 				go b.run()
 			}
-		case wire.KindGo:
+		case wire.KindGo, wire.KindDrop:
 			var serial uint64
-			if serial, err = wire.ParseGo(buf[:n]); err == nil {
-				s.release(serial)
+			var drop bool
+			if serial, drop, err = wire.ParseGo(buf[:n]); err == nil {
+				s.release(serial, !drop)
 			}
 		default:
 			err = wire.ErrMessage

@@ -70,10 +70,14 @@ func (n *nursery) birth(c rootexec.Child) {
 		return
 	}
 	unix.Close(ours)
-	c.Control, c.Log = theirs, 2
+	log, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	c.Control, c.Log = theirs, log
 	done := make(chan rootexec.Result, 1)
 	n.pool.Start(c, func(r rootexec.Result) { done <- r })
-	unix.Close(theirs)
 	r := <-done
 	if r.Err != nil {
 		n.t.Error(r.Err)

@@ -3,7 +3,9 @@ package rootexec
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +26,9 @@ const (
 	heldFor = 60 * time.Second
 	// maxScan bounds the look past births that cannot go now.
 	maxScan = 256
+	// helloWithin bounds the start of the first spawner, for which the master's
+	// loop waits.
+	helloWithin = 10 * time.Second
 	// graceAfter is the time that a spawner has to speak of a deadline itself.
 	graceAfter = 3 * time.Second
 )
@@ -56,6 +61,7 @@ type birth struct {
 	s      *spawner
 	clock  *time.Timer
 	killed bool // its user stopped it, and we killed it
+	told   bool // the log has heard that its fork takes long
 }
 
 type phase byte
@@ -72,10 +78,9 @@ const (
 // Open starts the spawners and returns when the first of them stands ready; its
 // error is a fault of configuration (sandbox = required that cannot be had).
 func Open(prog Program) (*Pool, error) {
-	p := &Pool{Program: prog, size: prog.spawners(), spawners: map[*spawner]bool{}, opening: map[string]*birth{},
-		forks: map[int]int{}, heldTill: map[int]time.Time{}}
-	if p.VSZ != 0 && p.VSZ < LeastVSZ {
-		return nil, fmt.Errorf("service %s: vsz_limit is %d, want 0 or at least %d: less does not start", p.Service, p.VSZ, LeastVSZ)
+	p := newPool(prog)
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("service %s: %w", p.Service, err)
 	}
 	if err := p.keep(); err != nil {
 		return nil, err
@@ -85,7 +90,7 @@ func Open(prog Program) (*Pool, error) {
 	}
 	first, err := p.launch()
 	if err == nil {
-		err = <-first.ready
+		err = first.await(helloWithin)
 	}
 	p.mu.Lock()
 	p.opened = err == nil
@@ -98,6 +103,11 @@ func Open(prog Program) (*Pool, error) {
 		return nil, fmt.Errorf("service %s: %w", p.Service, err)
 	}
 	return p, nil
+}
+
+func newPool(prog Program) *Pool {
+	return &Pool{Program: prog, size: prog.spawners(), spawners: map[*spawner]bool{}, opening: map[string]*birth{},
+		forks: map[int]int{}, heldTill: map[int]time.Time{}}
 }
 
 // keep duplicates the caller's descriptors: a spawner may be started again
@@ -120,16 +130,14 @@ func (p *Pool) keep() (err error) {
 	return nil
 }
 
-// Start asks for a child and returns at once. done is called exactly once, on
-// some goroutine, with no lock held.
+// Start asks for a child and returns at once; it takes over Control and Log,
+// whatever becomes of the birth. done is called exactly once, on some goroutine,
+// with no lock held.
 func (p *Pool) Start(c Child, done func(Result)) (serial uint64) {
 	p.mu.Lock()
 	p.next++
 	b := &birth{Child: c, serial: p.next, done: done}
-	descriptors := b.keep()
 	switch err := c.check(); {
-	case descriptors != nil:
-		p.end(b, Result{Class: ClassTemp, Err: fmt.Errorf("keep descriptors: %w", descriptors)})
 	case err != nil:
 		p.end(b, Result{Class: ClassConfig, Err: err})
 	case p.closed:
@@ -141,18 +149,6 @@ func (p *Pool) Start(c Child, done func(Result)) (serial uint64) {
 	serial = b.serial
 	p.unlock()
 	return serial
-}
-
-// keep duplicates the caller's descriptors: the birth may have to wait.
-func (b *birth) keep() (err error) {
-	for _, fd := range []*int{&b.Control, &b.Log} {
-		if err == nil {
-			*fd, err = unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 3)
-		} else {
-			*fd = -1
-		}
-	}
-	return err
 }
 
 // unlock makes the callbacks that have become due: outside the lock, and on a
@@ -172,12 +168,20 @@ func (p *Pool) unlock() {
 	}()
 }
 
-// end answers a birth. Its descriptors have gone to the child or nowhere.
-func (p *Pool) end(b *birth, r Result) {
-	if b.phase == queued {
-		unix.Close(b.Control)
-		unix.Close(b.Log)
+// letGo closes the child's ends of its channels: the spawner has copies. They
+// are kept until the fork, since a birth may have to begin again.
+func (b *birth) letGo() {
+	for _, fd := range []*int{&b.Control, &b.Log} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
+}
+
+// end answers a birth.
+func (p *Pool) end(b *birth, r Result) {
+	b.letGo()
 	r.Serial = b.serial
 	r.Held = r.Class == ClassStopped || r.Class == ClassHeld
 	done := b.done
@@ -188,9 +192,13 @@ func (p *Pool) end(b *birth, r Result) {
 // open already, then the queue in its order.
 func (p *Pool) dispatch() {
 	for s := range p.spawners {
-		if s.free() && len(s.opened) > 0 && p.mayFork(s.opened[0].UID, p.idle()) {
-			b := s.opened[0]
-			s.opened = s.opened[1:]
+		if !s.free() {
+			continue
+		}
+		idle := p.idle()
+		if i := slices.IndexFunc(s.opened, func(b *birth) bool { return p.mayFork(b.UID, idle) }); i >= 0 {
+			b := s.opened[i]
+			s.opened = slices.Delete(s.opened, i, i+1)
 			p.occupy(s, b)
 			if err := s.send(wire.Go(b.serial)); err != nil {
 				s.stop()
@@ -271,28 +279,48 @@ func (p *Pool) idle() (n int) {
 	return n
 }
 
-// give sends a birth to a free spawner.
+// give sends a birth to a free spawner; best to one in which no opened birth
+// waits, since only the spawner that opened a birth's paths can fork it.
 func (p *Pool) give(b *birth) bool {
+	var to *spawner
 	for s := range p.spawners {
-		if !s.free() || len(s.opened) > 0 && p.idle() > 1 {
-			continue
+		if s.free() && (to == nil || len(s.opened) < len(to.opened)) {
+			to = s
 		}
-		if err := s.send(b.packet(b.serial), b.Control, b.Log); err != nil {
-			s.stop() // its end of file does the rest
-			continue
-		}
-		unix.Close(b.Control)
-		unix.Close(b.Log)
-		b.s, b.phase = s, given
-		s.births[b.serial] = b
-		if b.User != "" {
-			p.opening[b.User] = b
-		}
-		p.occupy(s, b)
-		b.clock = time.AfterFunc(b.deadline()+graceAfter, func() { p.mute(b) })
-		return true
 	}
-	return false
+	if to == nil {
+		return false
+	}
+	if err := to.send(b.packet(b.serial), b.Control, b.Log); err != nil {
+		to.stop() // its end of file does the rest
+		return false
+	}
+	b.s, b.phase = to, given
+	to.births[b.serial] = b
+	if b.User != "" {
+		p.opening[b.User] = b
+	}
+	p.occupy(to, b)
+	b.clock = time.AfterFunc(b.deadline()+graceAfter, func() { p.mute(b) })
+	return true
+}
+
+// restart takes births that wait for Go from a spawner whose fork is stuck, and
+// has them begin again in others, before the queue: a fork that another user
+// holds up must not hold up theirs.
+func (p *Pool) restart(s *spawner) {
+	n := 0
+	for _, b := range s.opened {
+		if err := s.send(wire.Drop(b.serial)); err != nil {
+			s.stop() // and lost ends the rest
+			break
+		}
+		delete(s.births, b.serial)
+		b.s, b.phase = nil, queued
+		n++
+	}
+	p.queue = slices.Concat(s.opened[:n], p.queue)
+	s.opened = s.opened[n:]
 }
 
 func (p *Pool) occupy(s *spawner, b *birth) {
@@ -339,10 +367,14 @@ func (p *Pool) heard(s *spawner, r wire.Report) {
 		p.opens(b)
 		b.phase = opened
 		s.opened = append(s.opened, b)
+		if s.stuck {
+			p.restart(s)
+		}
 	case wire.KindForking:
 		b.clock.Stop()
 		p.opens(b)
 		b.phase = forking
+		b.letGo()
 		b.clock = time.AfterFunc(stuckAfter, func() { p.stuck(b) })
 	case wire.KindStarted:
 		p.ends(b, Result{PID: r.PID})
@@ -385,33 +417,77 @@ func (p *Pool) ends(b *birth, r Result) {
 	p.end(b, r)
 }
 
-// stuck is called when a fork takes too long: first a spare spawner takes the
-// place, then the child is killed.
+// stuck is called when a fork takes too long: first what else waits in that
+// spawner goes elsewhere and a spare takes its place; later a child that its
+// user has stopped is killed. One that is merely slow, on a disk that stalls or
+// a machine that swaps, is nobody's doing: it is waited for.
 func (p *Pool) stuck(b *birth) {
 	p.mu.Lock()
-	if b.s.births[b.serial] != b || b.phase != forking {
+	if !p.unborn(b) {
 		p.unlock()
 		return
 	}
-	again := stoppedAfter - stuckAfter
-	first := !b.s.stuck
-	b.s.stuck = true
-	if !first {
-		b.killed, again = true, stoppedAfter/4
-		p.heldTill[b.UID] = time.Now().Add(heldFor)
+	if b.s.stuck {
+		p.unlock()
+		p.unstick(b)
+		return
 	}
-	b.clock = time.AfterFunc(again, func() { p.stuck(b) })
-	spare := first && !p.closed && p.sound() < p.size && len(p.spawners) < 4*p.size
-	pids := p.pids()
+	b.s.stuck = true
+	p.restart(b.s)
+	if p.stoppable(b.UID) {
+		b.clock = time.AfterFunc(stoppedAfter-stuckAfter, func() { p.stuck(b) })
+	}
+	spare := !p.closed && p.sound() < p.size && len(p.spawners) < 4*p.size
+	p.dispatch()
 	p.unlock()
-	switch {
-	case spare:
+	if spare {
 		if _, err := p.launch(); err != nil {
 			p.Logf("service %s: spare spawner: %v", p.Service, err)
 		}
-	case !first:
+	}
+}
+
+// unborn says that the birth is still between its fork and its exec.
+func (p *Pool) unborn(b *birth) bool {
+	return b.phase == forking && b.s.births[b.serial] == b
+}
+
+// stoppable says that somebody other than the master may stop a child of the
+// uid: not where children keep the master's own, under which its spawners and
+// itself run as well. There is nobody else to blame, and all mail would wait.
+func (p *Pool) stoppable(uid int) bool { return !p.Keep && uid != os.Getuid() }
+
+// unstick kills the uid's children that are stopped before their exec, and
+// holds the uid's next birth only if there was one.
+func (p *Pool) unstick(b *birth) {
+	found := findStopped(b.UID, b.s.pid)
+	p.mu.Lock()
+	slow := false
+	// Under the lock, so that the spawner's word on this child, which comes once
+	// it is dead, finds it marked.
+	if p.unborn(b) {
+		for _, fd := range found {
+			if unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+				b.killed = true
+			}
+		}
+		if b.killed {
+			p.heldTill[b.UID] = time.Now().Add(heldFor)
+		}
+		slow = !b.killed && !b.told
+		b.told = b.told || slow
+		b.clock = time.AfterFunc(stoppedAfter/4, func() { p.stuck(b) })
+	}
+	killed := b.killed
+	p.unlock()
+	for _, fd := range found {
+		unix.Close(fd)
+	}
+	switch {
+	case killed:
 		p.Logf("service %s: uid %d stops a child before its birth: killed, its next one waits %v", p.Service, b.UID, heldFor)
-		killUnborn(b.UID, b.s.pid, pids)
+	case slow:
+		p.Logf("service %s: the start of a child of uid %d takes more than %v, waiting for it", p.Service, b.UID, stoppedAfter)
 	}
 }
 

@@ -122,6 +122,51 @@ func TestPoolNamesALimitThatIsTooLow(t *testing.T) {
 	}
 }
 
+func TestPoolNamesWhatIsTooMany(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*rootexec.Program){
+		"65 listeners, want at most 64":      func(p *rootexec.Program) { p.Listeners = make([]int, 65) },
+		"70 paths to write, want at most":    func(p *rootexec.Program) { p.ReadWrite = make([]string, 70) },
+		"one of 5000 bytes, want at most":    func(p *rootexec.Program) { p.ReadOnly = []string{strings.Repeat("x", 5000)} },
+		"bytes together, want at most":       func(p *rootexec.Program) { p.Env = slices.Repeat([]string{strings.Repeat("x", 4000)}, 40) },
+		"variables of the environment, want": func(p *rootexec.Program) { p.Env = make([]string, 64) }, // and ours
+	} {
+		prog := rootexec.Program{Service: "many", Path: thisProgram(t), Spawner: thisProgram(t)}
+		change(&prog)
+		_, err := rootexec.Open(prog)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "service many") {
+			t.Errorf("got %v, want an error that names the service and %q", err, want)
+		}
+	}
+	n := open(t, nil)
+	r, _ := n.start(rootexec.Child{Identity: me(), Paths: make([]rootexec.Path, 65)})
+	if want := "65 paths, want at most 64"; r.Class != rootexec.ClassConfig || r.Err.Error() != want {
+		t.Errorf("class %d, %v; want %d, %s", r.Class, r.Err, rootexec.ClassConfig, want)
+	}
+}
+
+func TestPoolStartTakesTheDescriptorsOver(t *testing.T) {
+	t.Parallel()
+	n := open(t, nil)
+	for _, c := range []rootexec.Child{
+		{Identity: me()}, // born
+		{Identity: me(), Paths: []rootexec.Path{{Above: "/none/such"}}}, // not born
+		{Identity: rootexec.Identity{UID: -1}},                          // never given to a spawner
+	} {
+		r, control := n.start(c)
+		if r.PID != 0 {
+			control.Send([]byte("preempt"), -1)
+			reap(r.PID)
+		}
+		buf := make([]byte, 64<<10)
+		for { // until end of file, which a copy in this process would hold back
+			if m, _, err := control.Recv(buf); err != nil || m == 0 {
+				break
+			}
+		}
+	}
+}
+
 func TestPoolCollectsGarbageOfBirthsThatFail(t *testing.T) {
 	t.Parallel()
 	n := open(t, func(p *rootexec.Program) { p.Spawners = 1 })
@@ -173,9 +218,11 @@ func TestPoolDaemonHasSocketsAndItsOwnPathsOnly(t *testing.T) {
 	n := open(t, func(p *rootexec.Program) {
 		p.Filter, p.ReadOnly, p.ReadWrite = rootexec.FilterDaemon, []string{ro, dir + "/missing"}, []string{rw}
 	})
-	got := n.ask(rootexec.Child{Identity: me()}, "socket", "open "+ro, "write "+rw+"/new", "write "+ro, "open /etc/passwd", "ptrace", "newuser")
+	got := n.ask(rootexec.Child{Identity: me()}, "socket", "open "+ro, "write "+rw+"/new", "write "+ro, "open /etc/passwd", "ptrace", "newuser",
+		"fork", "fork-parent", "threads", "setown 1", "tgkill-stop 1")
 	for o, allowed := range map[string]bool{"socket": true, "open " + ro: true, "write " + rw + "/new": true, "write " + ro: false,
-		"open /etc/passwd": false, "ptrace": false, "newuser": false} {
+		"open /etc/passwd": false, "ptrace": false, "newuser": false, "fork": false, "fork-parent": false, "threads": true,
+		"setown 1": false, "tgkill-stop 1": false} {
 		if (got.Answers[o] == "") != allowed {
 			t.Errorf("%s: %q, want allowed: %t", o, got.Answers[o], allowed)
 		}

@@ -90,7 +90,7 @@ type Identity struct {
 }
 
 // Child asks for one child. Control and Log are the child's ends of its control
-// socket and its log pipe: Start duplicates them, the caller closes its own.
+// socket and its log pipe, close-on-exec: Start takes them over.
 type Child struct {
 	Identity
 	User     string // whose mail; children without one ("") do not wait for each other
@@ -120,6 +120,36 @@ type Result struct {
 
 // ErrClosed says that the Pool takes no more births.
 var ErrClosed = errors.New("the service is closing")
+
+// check names what would not fit a spawner's messages, which a spawner could
+// only call malformed.
+func (p *Program) check() error {
+	setup := p.setup()
+	total := 0
+	for _, l := range []struct {
+		what string
+		list []string
+	}{{"arguments", setup.Args}, {"variables of the environment", setup.Env}, {"paths to read", setup.ReadOnly},
+		{"paths to write", setup.ReadWrite}, {"libraries", setup.Libraries}, {"paths of the program", []string{setup.Path}}} {
+		if len(l.list) > wire.MaxStrings {
+			return fmt.Errorf("%d %s, want at most %d", len(l.list), l.what, wire.MaxStrings)
+		}
+		for _, t := range l.list {
+			if total += len(t); len(t) > wire.MaxString {
+				return fmt.Errorf("%s: one of %d bytes, want at most %d", l.what, len(t), wire.MaxString)
+			}
+		}
+	}
+	switch {
+	case len(p.Listeners) > wire.MaxPaths:
+		return fmt.Errorf("%d listeners, want at most %d", len(p.Listeners), wire.MaxPaths)
+	case total > wire.MaxMessage/2:
+		return fmt.Errorf("paths, arguments and environment have %d bytes together, want at most %d", total, wire.MaxMessage/2)
+	case p.VSZ != 0 && p.VSZ < LeastVSZ:
+		return fmt.Errorf("vsz_limit is %d, want 0 or at least %d: less does not start", p.VSZ, LeastVSZ)
+	}
+	return nil
+}
 
 // Probe says whether the kernel has what sandbox = required needs; it changes
 // nothing. The spawners try the box itself as they start.

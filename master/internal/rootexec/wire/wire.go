@@ -41,6 +41,7 @@ const (
 	KindSetup Kind = iota + 1 // master: the first message, once
 	KindBirth                 // master: make a child; its control and log descriptors come along
 	KindGo                    // master: a birth that said Slow and Opened may fork now
+	KindDrop                  // master: such a birth is to end without a word; another spawner makes it
 )
 
 const (
@@ -206,12 +207,20 @@ func Go(serial uint64) []byte {
 	return binary.LittleEndian.AppendUint64([]byte{byte(KindGo)}, serial)
 }
 
-// ParseGo reads what Go wrote.
-func ParseGo(packet []byte) (serial uint64, err error) {
+// Drop is the packet that ends it instead.
+func Drop(serial uint64) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{byte(KindDrop)}, serial)
+}
+
+// ParseGo reads what Go or Drop wrote.
+func ParseGo(packet []byte) (serial uint64, drop bool, err error) {
 	r := reader{rest: packet}
-	r.want(KindGo)
+	k := Kind(r.byte())
 	serial = r.num()
-	return serial, r.end()
+	if k != KindGo && k != KindDrop {
+		return 0, false, ErrMessage
+	}
+	return serial, k == KindDrop, r.end()
 }
 
 // Append adds the packet to out.

@@ -20,8 +20,11 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	if got, err := ParseBirth(birth.Append(nil)); err != nil || !reflect.DeepEqual(got, birth) {
 		t.Errorf("birth: got %+v, %v; want %+v", got, err, birth)
 	}
-	if got, err := ParseGo(Go(9)); err != nil || got != 9 {
+	if got, drop, err := ParseGo(Go(9)); err != nil || got != 9 || drop {
 		t.Errorf("go: got %d, %v; want 9", got, err)
+	}
+	if got, drop, err := ParseGo(Drop(9)); err != nil || got != 9 || !drop {
+		t.Errorf("drop: got %d, %t, %v; want 9", got, drop, err)
 	}
 	r := Report{Kind: KindFailed, Serial: 1, PID: 2, ABI: 3, Class: ClassMount, Text: "why"}
 	if got, err := ParseReport(r.Append(nil)); err != nil || got != r {
