@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"culver/internal/authproto"
 	"culver/internal/fdpass"
 	"culver/internal/grant"
+	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
 	"culver/internal/mailstore/maildir"
 	"culver/internal/settings/finished"
@@ -29,6 +31,8 @@ type Local struct {
 	grants   *grant.Maker
 	names    maildir.Names
 	slots    chan struct{} // process_limit: a delivery holds a thread while it syncs
+	turns    turns         // lmtp_user_concurrency_limit
+	patience time.Duration // worker_queue_timeout
 	uid, gid int
 }
 
@@ -54,6 +58,8 @@ func NewLocal(b finished.Bag) (*Local, error) {
 		root:     strings.TrimSuffix(root, "/") + "/",
 		grants:   grants,
 		slots:    make(chan struct{}, b.Int("process_limit")),
+		turns:    turns{limit: int(b.Int("lmtp_user_concurrency_limit")), of: map[string]*turn{}},
+		patience: b.Duration("worker_queue_timeout"),
 		uid:      os.Getuid(),
 		gid:      os.Getgid(),
 	}, nil
@@ -83,18 +89,17 @@ func (l *Local) Worker(ctx context.Context, u authproto.User) (int, error) {
 			return -1, fmt.Errorf("%s %s is not below mail_root", key, g.Bag[key])
 		}
 	}
-	select {
-	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return -1, fmt.Errorf("%d deliveries of the front itself are under way (process_limit): %w", cap(l.slots), ctx.Err())
+	done, err := l.enter(ctx, u.Name)
+	if err != nil {
+		return -1, err
 	}
 	ours, theirs, err := fdpass.Pair(unix.SOCK_STREAM, 0)
 	if err != nil {
-		<-l.slots
+		done()
 		return -1, err
 	}
 	go func() {
-		defer func() { <-l.slots }()
+		defer done()
 		// A fault of ours with one mailbox must not end every session there is;
 		// this one's stream closes, and its answer is a 451.
 		defer func() {
@@ -105,4 +110,23 @@ func (l *Local) Worker(ctx context.Context, u authproto.User) (int, error) {
 		deliver.Serve(l.settings, &l.names, g.Bag, theirs)
 	}()
 	return ours, nil
+}
+
+// enter waits for a place among the user's deliveries, and then among all, as
+// the master does for workers. The user's first: nobody waits for one who is at
+// his own limit.
+func (l *Local) enter(ctx context.Context, user string) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
+	defer cancel()
+	leave, ok := l.turns.enter(ctx, user)
+	if !ok {
+		return nil, &Refusal{Code: handoff.CodeLimit, Setting: "lmtp_user_concurrency_limit"}
+	}
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		leave()
+		return nil, &Refusal{Code: handoff.CodeLimit, Setting: "process_limit"}
+	}
+	return func() { <-l.slots; leave() }, nil
 }

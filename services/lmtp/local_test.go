@@ -2,10 +2,12 @@ package lmtp
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +36,7 @@ func TestLocalRefusesWhatIsNotItsPlace(t *testing.T) {
 			}
 			l, err := NewLocal(finished.Bag{"mail_root": root, "mail_location": "maildir:~/Maildir",
 				"mail_home_create": "yes", "mail_mount_marker": tt.marker, "process_limit": "2",
+				"lmtp_user_concurrency_limit": "10", "worker_queue_timeout": "60000000000",
 				"deliver/hostname": "vm", "deliver/login_greeting": "x"})
 			if err != nil {
 				t.Fatal(err)
@@ -46,5 +49,29 @@ func TestLocalRefusesWhatIsNotItsPlace(t *testing.T) {
 				unix.Close(fd)
 			}
 		})
+	}
+}
+
+func TestLocalHoldsAUserToHisLimit(t *testing.T) {
+	t.Parallel()
+	l := &Local{slots: make(chan struct{}, 2), turns: turns{limit: 1, of: map[string]*turn{}}, patience: 20 * time.Millisecond}
+	enter := func(user, want string) func() {
+		t.Helper()
+		done, err := l.enter(context.Background(), user)
+		var r *Refusal
+		if got := errors.As(err, &r); got != (want != "") || got && r.Setting != want {
+			t.Fatalf("%s: got %v, want %q", user, err, want)
+		}
+		return done
+	}
+	ann := enter("ann", "")
+	enter("ann", "lmtp_user_concurrency_limit")
+	bob := enter("bob", "")
+	enter("carol", "process_limit")
+	ann()
+	enter("ann", "")()
+	bob()
+	if n := len(l.turns.of); n != 0 {
+		t.Errorf("%d users are remembered for nothing", n)
 	}
 }
