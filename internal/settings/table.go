@@ -49,7 +49,7 @@ func limitRows() []Setting {
 		{Name: "last_valid_uid", Type: Count(0, maxID), Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
 		{Name: "first_valid_gid", Type: Count(0, maxID), Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
 		{Name: "last_valid_gid", Type: Count(0, maxID), Default: "0", Help: "As last_valid_uid, for groups."},
-		{Name: "worker_queue_limit", Type: Count(0, 1000000), Default: "2000", For: "lmtp", Help: "Deliveries that may wait for a worker at one time. Beyond it the answer is 451 4.3.2."},
+		{Name: "worker_queue_limit", Type: Count(0, 1000000), Default: "2000", For: "lmtp", Help: "Deliveries that may wait for a worker at one time. Beyond it the answer is 451 4.3.2. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
 		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp", Help: "How long a delivery may wait for a worker before the answer is 451 4.3.2."},
 	}
 }
@@ -100,7 +100,7 @@ func lmtpRows() []Setting {
 		{Name: "lmtp_user_concurrency_limit", Type: Count(0, 100000), Default: "10", For: "lmtp", Help: "Deliveries to one user at one time. 0 is no limit."},
 		{Name: "lmtp_max_recipients", Type: Count(1, 100000), Default: "1000", For: "lmtp", Help: "Recipients of one message."},
 		{Name: "lmtp_max_bad_commands", Type: Count(1, 10000), Default: "10", For: "lmtp", Help: "Bad commands after which a session ends."},
-		{Name: "lmtp_command_timeout", Type: Time(time.Second, 24*time.Hour), Default: "300s", For: "lmtp", Help: "How long a client may be silent."},
+		{Name: "lmtp_command_timeout", Type: Time(time.Second, 24*time.Hour), Default: "300s", For: "lmtp", Help: "How long a client may be silent. A command that is not complete a minute after that ends the session as well."},
 		// Exim gives up 300 s after the end of the data and sends the message
 		// again; below 280 s we are always the ones who decide.
 		{Name: "lmtp_delivery_timeout", Type: Time(time.Second, 279*time.Second), Default: "270s", For: "lmtp lmtp-deliver", Help: "How long a delivery may take in all. Below 280s: MTAs wait 300s and would send the message twice."},

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -48,6 +49,60 @@ func TestDisconnects(t *testing.T) {
 		c.Close()
 		close(gone)
 		until(t, "both deliveries", func() bool { return len(w.got()) == 2 })
+	})
+}
+
+// dribble sends a byte now and then, so that the client is never silent.
+func dribble(c io.Writer, b string) {
+	for {
+		if _, err := io.WriteString(c, b); err != nil {
+			return
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
+
+func TestADribbleIsNotLife(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t)
+	o.CommandTimeout, o.grace = 100*time.Millisecond, 50*time.Millisecond
+	o.TLS = certificate(t)
+	t.Run("of a command", func(t *testing.T) {
+		t.Parallel()
+		w := start(t, o, "unix", Listener{})
+		c := w.dial()
+		c.run("S 220 *")
+		go dribble(c.Conn, "x")
+		c.run("S 421 4.4.2 vm Command took too long")
+	})
+	t.Run("of a TLS record", func(t *testing.T) {
+		t.Parallel()
+		w := start(t, o, "tcp", Listener{SSL: true})
+		c := w.dial()
+		raw := c.Conn
+		c = c.secure()
+		c.run("S 220 *")
+		io.WriteString(raw, "\x17\x03\x03\x20\x00") // the head of one with 8 KiB
+		go dribble(raw, "x")
+		c.run("S 421 4.4.2 vm Command took too long")
+	})
+	t.Run("of a handshake", func(t *testing.T) {
+		t.Parallel()
+		w := start(t, o, "tcp", Listener{SSL: true})
+		c := w.dial()
+		io.WriteString(c.Conn, "\x16\x03\x01\x20\x00")
+		go dribble(c.Conn, "x")
+		until(t, "the log line", func() bool { return w.logged("refused: ") })
+	})
+	t.Run("but a slow client between commands is", func(t *testing.T) {
+		t.Parallel()
+		w := start(t, o, "unix", Listener{})
+		c := w.dial()
+		c.run("S 220 *")
+		for range 8 { // longer in all than one command may take
+			<-time.After(25 * time.Millisecond)
+			c.run("C NOOP\nS 250 2.0.0 OK")
+		}
 	})
 }
 

@@ -71,6 +71,7 @@ type Front struct {
 	Log     Log
 
 	spools *budget
+	asking chan struct{} // requests to the master under way
 	house  house
 }
 
@@ -78,8 +79,13 @@ type Front struct {
 func New(o Options, u Users, w Workers, log Log) *Front {
 	o.transfer = cmp.Or(o.transfer, maxTransfer)
 	o.discard = cmp.Or(o.discard, maxDiscard)
+	o.grace = cmp.Or(o.grace, commandGrace)
 	f := &Front{Options: o, Users: u, Workers: w, Log: log}
 	f.spools = newBudget(o.SpoolLimit, o.QueueLimit, o.QueueTimeout)
+	// Below worker_queue_limit: a few messages with many recipients would fill the
+	// master's queue, and all others be refused at once. Here they wait, in the
+	// order in which they came.
+	f.asking = make(chan struct{}, max(1, o.QueueLimit-o.QueueLimit/10))
 	f.house.init(o.ClientLimit)
 	return f
 }

@@ -39,6 +39,7 @@ type Options struct {
 
 	transfer time.Duration // maxTransfer; tests are shorter
 	discard  int64         // maxDiscard
+	grace    time.Duration // commandGrace
 
 	TLS         *tls.Config // nil: no STARTTLS
 	TLSRequired bool        // on inet listeners

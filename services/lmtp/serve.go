@@ -215,6 +215,7 @@ type idleConn struct {
 	mu      sync.Mutex
 	between bool      // no transaction is open
 	end     time.Time // when the message must be here, zero while none comes in
+	line    time.Time // when the command must be here, or TLS
 }
 
 func (c *idleConn) Read(p []byte) (int, error) {
@@ -230,8 +231,10 @@ func (c *idleConn) deadline() time.Time {
 		d = min(d, rest)
 	}
 	by := time.Now().Add(d)
-	if !c.end.IsZero() && c.end.Before(by) {
-		return c.end
+	for _, t := range [...]time.Time{c.end, c.line} {
+		if !t.IsZero() && t.Before(by) {
+			by = t
+		}
 	}
 	return by
 }
@@ -264,10 +267,21 @@ func (c *idleConn) wrap(outer net.Conn) {
 	c.mu.Unlock()
 }
 
-func (c *idleConn) setBetween(b bool) {
+// await begins the wait for a command, or for TLS, that must be here at a time,
+// however many bytes come until then.
+func (c *idleConn) await(between bool, by time.Time) {
 	c.mu.Lock()
-	c.between = b
+	c.between, c.line = between, by
 	c.mu.Unlock()
+}
+
+// arrived ends it, and tells whether the time was up.
+func (c *idleConn) arrived() (late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	late = !c.line.IsZero() && !time.Now().Before(c.line)
+	c.between, c.line = false, time.Time{}
+	return late
 }
 
 func (c *idleConn) Write(p []byte) (int, error) {

@@ -109,12 +109,24 @@ func (s *session) attach(c net.Conn) {
 	s.bw.Reset(c)
 }
 
+const (
+	// commandGrace is how much longer than lmtp_command_timeout a command may be
+	// under way. That one bounds a silence only: a line that dribbles, a byte at a
+	// time or a TLS record by bytes, would hold a session for days.
+	commandGrace = time.Minute
+	// maxHandshake bounds a TLS handshake likewise.
+	maxHandshake = 5 * time.Minute
+)
+
 func (s *session) startTLS() error {
 	if s.f.TLS == nil {
 		return errors.New("no certificate for this ssl listener (ssl_cert, ssl_key)")
 	}
 	t := tls.Server(s.conn, s.f.TLS)
-	if err := t.Handshake(); err != nil {
+	s.conn.await(false, time.Now().Add(min(s.f.CommandTimeout, maxHandshake)))
+	err := t.Handshake()
+	s.conn.arrived()
+	if err != nil {
 		return err
 	}
 	s.tls = tlsDetail(t.ConnectionState())
@@ -160,7 +172,7 @@ func (s *session) next() {
 		s.settle()
 		s.flush()
 		s.burstFailed = false
-		s.conn.setBetween(!s.tx.mail)
+		s.conn.await(!s.tx.mail, time.Now().Add(s.f.CommandTimeout+s.f.grace))
 	}
 	if s.ended != "" {
 		return
@@ -170,7 +182,7 @@ func (s *session) next() {
 		return
 	}
 	line, err := lmtpproto.ReadLine(s.br)
-	s.conn.setBetween(false)
+	late := s.conn.arrived()
 	if errors.Is(err, lmtpproto.ErrLineTooLong) {
 		s.settle()
 		s.reply(500, "5.5.2", "Line too long")
@@ -180,6 +192,11 @@ func (s *session) next() {
 		s.settle()
 		s.reply(500, "5.5.2", "Line too long")
 		s.sendAway()
+		return
+	}
+	if late && errors.Is(err, os.ErrDeadlineExceeded) {
+		s.final(421, "4.4.2", s.f.Hostname+" Command took too long")
+		s.ended = "Command took too long"
 		return
 	}
 	if err != nil {
