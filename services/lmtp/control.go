@@ -43,55 +43,72 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("no worker: code %d", r.Code)
 }
 
+// errStalled says that the master has not taken our messages for long.
+var errStalled = errors.New("the master does not read its messages")
+
+// maxLetters bounds the messages that wait for a master that does not read.
+const maxLetters = 1 << 16
+
 // Control is the front's side of the control socket: requests go out with
-// numbers, answers come back in any order.
+// numbers, answers come back in any order. A master that is slow to read holds
+// up nobody: each waits as long as its own context lives.
 type Control struct {
 	conn *fdpass.Conn
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[uint64]chan answer
+	waiting map[uint64]*pending
+	queue   []letter // what the socket had no room for
+	sending bool     // a goroutine sends the queue
 	gone    bool
+}
+
+// pending is a request without its answer.
+type pending struct {
+	answer chan answer
+	sent   bool // or about to be: a Cancel must follow it
 }
 
 type answer struct {
 	msg handoff.Message
 	fd  int
+	err error // it could not be asked
+}
+
+type letter struct {
+	id      uint64
+	request bool // void once nobody waits for it
+	packet  []byte
 }
 
 // NewControl takes over the control socket, which must be non-blocking.
 func NewControl(c *fdpass.Conn) *Control {
-	return &Control{conn: c, waiting: map[uint64]chan answer{}}
+	return &Control{conn: c, waiting: map[uint64]*pending{}}
 }
 
 // Worker asks the master for a worker, and waits for it as long as ctx lives.
 func (c *Control) Worker(ctx context.Context, user string) (int, error) {
-	id, ch, err := c.register()
+	id, p, err := c.ask(user)
 	if err != nil {
 		return -1, err
 	}
-	req := handoff.Message{Kind: handoff.KindRequest, ID: id, Service: workerService, User: user}
-	if err := c.conn.Send(req.Append(make([]byte, 0, 128)), -1); err != nil {
-		c.forget(id)
-		return -1, fmt.Errorf("control socket: %w", err)
-	}
 	select {
-	case a := <-ch:
+	case a := <-p.answer:
 		return a.worker()
 	case <-ctx.Done():
 	}
-	if !c.forget(id) {
+	if !c.cancel(id) {
 		// The answer is on its way to us already.
-		a := <-ch
+		a := <-p.answer
 		return a.worker()
 	}
-	cancel := handoff.Message{Kind: handoff.KindCancel, ID: id}
-	c.conn.Send(cancel.Append(nil), -1)
 	return -1, ctx.Err()
 }
 
 func (a answer) worker() (int, error) {
 	switch {
+	case a.err != nil:
+		return -1, a.err
 	case a.msg.Kind == 0:
 		return -1, errMasterGone
 	case a.msg.Code == handoff.CodeOK && a.fd >= 0:
@@ -102,25 +119,81 @@ func (a answer) worker() (int, error) {
 	return -1, &Refusal{a.msg.Code, a.msg.Setting, a.msg.Text}
 }
 
-func (c *Control) register() (uint64, chan answer, error) {
+func (c *Control) ask(user string) (uint64, *pending, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gone {
+	switch {
+	case c.gone:
 		return 0, nil, errMasterGone
+	case len(c.queue) >= maxLetters:
+		return 0, nil, errStalled
 	}
 	c.last++
-	ch := make(chan answer, 1)
-	c.waiting[c.last] = ch
-	return c.last, ch, nil
+	p := &pending{answer: make(chan answer, 1)}
+	c.waiting[c.last] = p
+	req := handoff.Message{Kind: handoff.KindRequest, ID: c.last, Service: workerService, User: user}
+	c.post(letter{c.last, true, req.Append(make([]byte, 0, 128))})
+	return c.last, p, nil
 }
 
-// forget tells whether the request was still waiting.
-func (c *Control) forget(id uint64) bool {
+// cancel takes a request back, and tells whether it was still waiting.
+func (c *Control) cancel(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, there := c.waiting[id]
+	p, there := c.waiting[id]
 	delete(c.waiting, id)
+	if there && p.sent && !c.gone {
+		m := handoff.Message{Kind: handoff.KindCancel, ID: id}
+		c.post(letter{id, false, m.Append(nil)})
+	}
 	return there
+}
+
+// post sends a letter, or leaves it to a goroutine. The lock is held.
+func (c *Control) post(l letter) {
+	if !c.sending {
+		err := c.conn.TrySend(l.packet, -1)
+		if !errors.Is(err, unix.EAGAIN) {
+			c.posted(l, err)
+			return
+		}
+		c.sending = true
+		go c.send()
+	}
+	c.queue = append(c.queue, l)
+}
+
+// posted notes that a letter is out, or why not.
+func (c *Control) posted(l letter, err error) {
+	p := c.waiting[l.id]
+	switch {
+	case p == nil || !l.request:
+	case err != nil:
+		delete(c.waiting, l.id)
+		p.answer <- answer{fd: -1, err: fmt.Errorf("control socket: %w", err)}
+	default:
+		p.sent = true
+	}
+}
+
+func (c *Control) send() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue) > 0 {
+		l := c.queue[0]
+		c.queue = c.queue[1:]
+		if l.request && c.waiting[l.id] == nil {
+			continue // taken back meanwhile
+		}
+		c.posted(l, nil) // before it is: its Cancel queues behind
+		c.mu.Unlock()
+		err := c.conn.Send(l.packet, -1)
+		c.mu.Lock()
+		if err != nil {
+			c.posted(l, err)
+		}
+	}
+	c.sending = false
 }
 
 // Status tells the master how many more sessions there is room for.
@@ -148,7 +221,7 @@ func (c *Control) Run(drain func()) error {
 		}
 		switch m.Kind {
 		case handoff.KindAnswer:
-			c.answered(answer{m, fd})
+			c.answered(answer{msg: m, fd: fd})
 			continue
 		case handoff.KindDrain:
 			drain()
@@ -163,11 +236,11 @@ func (c *Control) Run(drain func()) error {
 // crossed it.
 func (c *Control) answered(a answer) {
 	c.mu.Lock()
-	ch, there := c.waiting[a.msg.ID]
+	p, there := c.waiting[a.msg.ID]
 	delete(c.waiting, a.msg.ID)
 	c.mu.Unlock()
 	if there {
-		ch <- a
+		p.answer <- a
 	} else if a.fd >= 0 {
 		unix.Close(a.fd)
 	}
@@ -178,8 +251,9 @@ func (c *Control) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone = true
-	for id, ch := range c.waiting {
+	c.queue = nil
+	for id, p := range c.waiting {
 		delete(c.waiting, id)
-		ch <- answer{fd: -1}
+		p.answer <- answer{fd: -1}
 	}
 }

@@ -34,7 +34,7 @@ type message struct {
 func (f *Front) deliver(ctx context.Context, u authproto.User, e Envelope, msg *message) lmtpproto.Reply {
 	fd, err := f.worker(ctx, u)
 	if err != nil {
-		f.Log(logline.Error, e.Session, u.Name, err.Error())
+		f.Log(gravity(err), e.Session, u.Name, err.Error())
 		return withAddress(e.To, refusal(err))
 	}
 	r, err := f.converse(ctx, fd, e, msg)
@@ -50,7 +50,23 @@ func (f *Front) worker(ctx context.Context, u authproto.User) (int, error) {
 	if f.Local != nil && f.Local.Serves(u) {
 		return f.Local.Worker(ctx, u)
 	}
+	select {
+	case f.asking <- struct{}{}:
+	case <-ctx.Done():
+		return -1, &Refusal{Code: handoff.CodeLimit, Setting: "worker_queue_limit"}
+	}
+	defer func() { <-f.asking }()
 	return f.Workers.Worker(ctx, u.Name)
+}
+
+// gravity is the level of the line about a worker that did not come: a limit
+// does what it is for, and for each recipient of a busy hour.
+func gravity(err error) logline.Level {
+	var r *Refusal
+	if errors.As(err, &r) && r.Code == handoff.CodeLimit {
+		return logline.Warn
+	}
+	return logline.Error
 }
 
 var tempfail = lmtpproto.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary internal error"}

@@ -1,14 +1,18 @@
 package lmtp
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"culver/internal/fdpass"
 	"culver/internal/handoff"
 )
 
@@ -297,4 +301,103 @@ func TestTheBudgetServesInOrder(t *testing.T) {
 	if err := b.take(11); err != errSpoolLimit {
 		t.Errorf("more than there ever is: got %v, want %v", err, errSpoolLimit)
 	}
+}
+
+func TestLimitsAreWarningsAndOtherRefusalsErrors(t *testing.T) {
+	t.Parallel()
+	w := start(t, testOptions(t), "unix", Listener{})
+	w.refuse["full@x"] = handoff.Message{Code: handoff.CodeLimit, Setting: "process_limit"}
+	w.refuse["evil@x"] = handoff.Message{Code: handoff.CodeTempfail}
+	w.dial().run("S 220 *" + two("full@x", "evil@x") + "S 451 *\nS 451 *")
+	if !w.logged("w(full@x)") || !w.logged("e(evil@x)") {
+		t.Errorf("got %q", w.logs)
+	}
+}
+
+func TestRequestsBeyondTheMastersQueueWaitHere(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		timeout time.Duration
+		want    string
+	}{
+		{"until there is room", 30 * time.Second, "S 250 *\nS 250 *"},
+		{"as long as their delivery may take", 50 * time.Millisecond,
+			"S 451 4.3.2 <bob@x> Limit reached, try again later (worker_queue_limit)\nS 451 4.3.2 <ann@x> *"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := testOptions(t)
+			o.DeliveryTimeout = tt.timeout
+			w := start(t, o, "unix", Listener{})
+			if got, want := cap(w.front.asking), 9; got != want {
+				t.Fatalf("of worker_queue_limit 10: got %d, want %d", got, want)
+			}
+			for range cap(w.front.asking) {
+				w.front.asking <- struct{}{}
+			}
+			c := w.dial()
+			c.run("S 220 *" + two("bob@x", "ann@x"))
+			if strings.Contains(tt.want, "250") {
+				if n := len(w.got()); n != 0 {
+					t.Errorf("delivered %d past the limit", n)
+				}
+				<-w.front.asking
+			}
+			c.run(tt.want)
+		})
+	}
+}
+
+func TestADeliveryDoesNotOutliveItsTimeOverAStalledMaster(t *testing.T) {
+	t.Parallel()
+	a, b, err := fdpass.Pair(unix.SOCK_SEQPACKET, unix.SOCK_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := fdpass.New(a, "control")
+	master, _ := fdpass.New(b, "the master, which reads nothing")
+	c := NewControl(conn)
+	ended := make(chan error)
+	go func() { ended <- c.Run(func() {}) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	var asked sync.WaitGroup
+	const n = 2000 // more than a socket holds
+	for range n {
+		asked.Go(func() {
+			if _, err := c.Worker(ctx, "bob"); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	until(t, "a full socket", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.sending && int(c.last) == n })
+	cancel()
+	asked.Wait()
+
+	// It wakes: what was sent is taken back, and what was not is never asked for.
+	asks, cancels := 0, 0
+	buf := make([]byte, handoff.MaxMessage)
+	c.mu.Lock()
+	left := len(c.queue)
+	c.mu.Unlock()
+	if left == 0 {
+		t.Error("nothing waited: the socket was never full")
+	}
+	for asks == 0 || cancels < asks {
+		k, err := master.RecvPlain(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, _ := handoff.Parse(buf[:k]); m.Kind == handoff.KindCancel {
+			cancels++
+		} else {
+			asks++
+		}
+	}
+	if asks == n {
+		t.Errorf("all %d were asked for", n)
+	}
+	master.Close()
+	<-ended
+	conn.Close()
 }
