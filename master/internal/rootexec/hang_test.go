@@ -1,6 +1,7 @@
 package rootexec_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 // deadMount mounts a file system that this test serves itself and that never
 // answers a lookup: a file server that is gone. revive ends it: what hung fails.
+// Names that begin with "slow" are directories that it does find, after slowLookup.
 func deadMount(t testing.TB, dir string) (revive func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -48,6 +50,9 @@ func deadMount(t testing.TB, dir string) (revive func()) {
 	return revive
 }
 
+// slowLookup is far above the time after which a spawner calls an opening slow.
+const slowLookup = 30 * time.Millisecond
+
 // serveDead speaks just enough of the FUSE protocol to be mounted.
 func serveDead(fd, stop int) {
 	const lookup, getattr, initialize = 1, 3, 26
@@ -70,17 +75,24 @@ func serveDead(fd, stop int) {
 		var out []byte
 		switch le.Uint32(buf[4:]) {
 		case lookup:
+			if bytes.HasPrefix(buf[40:n], []byte("slow")) {
+				found := make([]byte, 16+128)
+				le.PutUint32(found, uint32(len(found)))
+				copy(found[8:], buf[8:16])
+				le.PutUint64(found[16:], 2) // the node; it may be forgotten at once
+				putDirectory(found[16+40:])
+				time.AfterFunc(slowLookup, func() { unix.Write(fd, found) })
+			}
 			continue // never
 		case initialize:
 			out = make([]byte, 64)
 			le.PutUint32(out, 7)
 			le.PutUint32(out[4:], 31)
-			le.PutUint32(out[20:], 4096) // max_write
+			le.PutUint32(out[12:], 1<<18) // FUSE_PARALLEL_DIROPS: one lookup that hangs holds up no other
+			le.PutUint32(out[20:], 4096)  // max_write
 		case getattr:
 			out = make([]byte, 16+88)
-			le.PutUint64(out[16:], 1)                     // inode
-			le.PutUint32(out[16+60:], unix.S_IFDIR|0o755) // mode
-			le.PutUint32(out[16+64:], 2)                  // links
+			putDirectory(out[16:])
 		}
 		reply := make([]byte, 16, 16+len(out))
 		le.PutUint32(reply, uint32(16+len(out)))
@@ -91,6 +103,13 @@ func serveDead(fd, stop int) {
 		copy(reply[8:], buf[8:16])
 		unix.Write(fd, append(reply, out...))
 	}
+}
+
+func putDirectory(attr []byte) {
+	le := binary.LittleEndian
+	le.PutUint64(attr, 2)                       // inode
+	le.PutUint32(attr[60:], unix.S_IFDIR|0o755) // mode
+	le.PutUint32(attr[64:], 2)                  // links
 }
 
 func TestRootOpeningThatHangsDelaysNobody(t *testing.T) {

@@ -17,9 +17,12 @@ import (
 const (
 	// maxHanging bounds the openings of a Pool that hang: each holds a thread.
 	maxHanging = 512
-	// stuckAfter is how long a fork may take before a spare spawner replaces
-	// the one that makes it.
-	stuckAfter = 100 * time.Millisecond
+	// stuckAfter is how long a fork may take before what waits for the spawner
+	// that makes it goes elsewhere. Fifty forks' time: a busy machine seldom
+	// gets there, and beside a stopped one others still begin again in time.
+	stuckAfter = 50 * time.Millisecond
+	// spareAfter is how long until a spare spawner replaces it.
+	spareAfter = 100 * time.Millisecond
 	// stoppedAfter is how long it may take before the child is killed.
 	stoppedAfter = time.Second
 	// heldFor is how long the uid that stopped a child waits for its next one.
@@ -62,6 +65,7 @@ type birth struct {
 	clock  *time.Timer
 	killed bool // its user stopped it, and we killed it
 	told   bool // the log has heard that its fork takes long
+	checks int  // how often stuck has looked at its fork
 }
 
 type phase byte
@@ -427,23 +431,28 @@ func (p *Pool) stuck(b *birth) {
 		p.unlock()
 		return
 	}
-	if b.s.stuck {
+	b.checks++
+	switch b.checks {
+	case 1:
+		b.s.stuck = true
+		p.restart(b.s)
+		p.dispatch()
+		b.clock = time.AfterFunc(spareAfter-stuckAfter, func() { p.stuck(b) })
+		p.unlock()
+	case 2:
+		if p.stoppable(b.UID) {
+			b.clock = time.AfterFunc(stoppedAfter-spareAfter, func() { p.stuck(b) })
+		}
+		spare := !p.closed && p.sound() < p.size && len(p.spawners) < 4*p.size
+		p.unlock()
+		if spare {
+			if _, err := p.launch(); err != nil {
+				p.Logf("service %s: spare spawner: %v", p.Service, err)
+			}
+		}
+	default:
 		p.unlock()
 		p.unstick(b)
-		return
-	}
-	b.s.stuck = true
-	p.restart(b.s)
-	if p.stoppable(b.UID) {
-		b.clock = time.AfterFunc(stoppedAfter-stuckAfter, func() { p.stuck(b) })
-	}
-	spare := !p.closed && p.sound() < p.size && len(p.spawners) < 4*p.size
-	p.dispatch()
-	p.unlock()
-	if spare {
-		if _, err := p.launch(); err != nil {
-			p.Logf("service %s: spare spawner: %v", p.Service, err)
-		}
 	}
 }
 
