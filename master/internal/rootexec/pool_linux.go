@@ -313,6 +313,9 @@ func (p *Pool) give(b *birth) bool {
 // has them begin again in others, before the queue: a fork that another user
 // holds up must not hold up theirs.
 func (p *Pool) restart(s *spawner) {
+	if p.closed {
+		return // those under way end as they would; none begins any more
+	}
 	n := 0
 	for _, b := range s.opened {
 		if err := s.send(wire.Drop(b.serial)); err != nil {
@@ -503,13 +506,14 @@ func (p *Pool) unstick(b *birth) {
 // mute ends a spawner that says nothing, not even that a deadline has passed.
 func (p *Pool) mute(b *birth) {
 	p.mu.Lock()
-	silent := b.s.births[b.serial] == b && (b.phase == given || b.phase == slow)
+	s := b.s // nil while it waits to begin again
+	silent := (b.phase == given || b.phase == slow) && s.births[b.serial] == b
 	p.mu.Unlock()
 	if silent {
-		unix.Kill(b.s.pid, unix.SIGKILL)
+		unix.Kill(s.pid, unix.SIGKILL)
 		// Not by its end of file: a thread that hangs in the kernel keeps even a
 		// killed process's descriptors open.
-		p.lost(b.s, errors.New("it does not answer"))
+		p.lost(s, errors.New("it does not answer"))
 	}
 }
 

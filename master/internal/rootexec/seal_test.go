@@ -25,6 +25,10 @@ func TestPoolWorkerThatBeganNeitherForksNorExecs(t *testing.T) {
 		{"before it began", nil, map[string]bool{"fork": true, "fork-parent": true, "spawner-fork": false, "threads": false}},
 		{"after it began", begins, map[string]bool{"fork": true, "fork-parent": true, "spawner-fork": true, "exec": true,
 			"root": true, "filter": true, "threads": false, "preempt": false, "save": false}},
+		{"it begins where the sandbox is off", func(p *rootexec.Program) {
+			begins(p)
+			p.Sandbox = rootexec.SandboxOff
+		}, map[string]bool{"threads": false, "save": false}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
