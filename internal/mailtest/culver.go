@@ -1,18 +1,15 @@
 package mailtest
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 )
 
@@ -32,30 +29,27 @@ type User struct {
 	Home     string
 }
 
-// Culver is a whole running system in a scratch folder.
+// Culver is a whole system in a scratch folder.
 type Culver struct {
-	Dir    string // scratch; base_dir, log and users lie below it
-	Bin    string // libexec_dir
-	Conf   string // the configuration file
-	Socket string // LMTP, a UNIX socket
-	Log    string // the log file
-	Users  []User
-
-	cmd    *exec.Cmd
-	stderr *lockedBuffer
-	ended  chan struct{}
-	err    error
+	*Process        // nil before Start
+	Dir      string // scratch; base_dir, log and users lie below it
+	Bin      string // libexec_dir, with programs that a test may replace
+	Conf     string // the configuration file
+	Socket   string // LMTP, a UNIX socket
+	Log      string // the log file
+	Passwd   string // the users file
+	Users    []User
 }
 
 // Options say what differs from the shipped settings.
 type Options struct {
-	Dir      string // an empty folder that every uid may pass through
-	Bin      string // the programs; "" is bin/ of the repository
+	Dir      string // a folder that every uid may pass through; it need not exist
 	Names    []string
-	FirstUID int       // of the first user; as root each has one of its own
-	Sandbox  string    // "" keeps the setting's default
-	Extra    string    // text after everything else of the configuration
-	Output   io.Writer // standard error of the master goes here as well
+	FirstUID int    // of the first user; as root each has one of its own
+	Single   bool   // all users have FirstUID, and mail_root is the folder of their homes
+	Users    string // the text of a users file, instead of Names: their homes are the caller's
+	Sandbox  string // "" keeps the setting's default
+	Extra    string // text after everything else of the configuration; $DIR is Dir
 }
 
 // Repository is the root of the source tree: the folder above the working one
@@ -74,44 +68,111 @@ func Repository() string {
 	return "."
 }
 
+// Scratch makes a folder that every uid may pass through, which a folder of
+// testing.T is not: a delivery runs as its user. Its path is short, for the 107
+// bytes of a socket's name. parent may be "".
+func Scratch(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, "culver-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
+// placePrograms fills a folder with what `make build` made. The tree itself may
+// lie where no service can go, below /root.
+func placePrograms(to string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	from := filepath.Join(Repository(), "bin")
+	list, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("make build comes first: %w", err)
+	}
+	for _, e := range list {
+		if e.Type().IsRegular() {
+			if err := PlaceProgram(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// PlaceProgram gives a program one more name, or a copy where that cannot be. What
+// had the name before may run: it keeps its file.
+func PlaceProgram(from, to string) error {
+	fresh := to + ".new"
+	if os.Link(from, fresh) != nil {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("make build comes first: %w", err)
+		}
+		if err := os.WriteFile(fresh, text, 0o755); err != nil {
+			return err
+		}
+	}
+	return os.Rename(fresh, to)
+}
+
+// StandIn is the program that takes the place of others (package test/standin).
+func StandIn() string { return filepath.Join(Repository(), "bin", "test", "standin") }
+
+// Play gives a user's next worker, where that is the stand-in, a role.
+func Play(u User, role string, paths ...string) error {
+	root := os.Geteuid() == 0
+	dir := filepath.Join(u.Home, "Maildir")
+	file := filepath.Join(dir, "play")
+	text := strings.Join(append([]string{role}, paths...), "\n") + "\n"
+	if err := own(os.MkdirAll(dir, 0o700), dir, u.UID, root); err != nil {
+		return err
+	}
+	return own(os.WriteFile(file, []byte(text), 0o600), file, u.UID, root)
+}
+
 // Prepare makes the folders, users and configuration of a system. As root each
 // user and each service gets a uid of its own, else all are the caller.
 func Prepare(o Options) (*Culver, error) {
 	c := &Culver{
-		Dir: o.Dir, Bin: o.Bin,
+		Dir:    o.Dir,
+		Bin:    filepath.Join(o.Dir, "libexec"),
 		Conf:   filepath.Join(o.Dir, "culver.conf"),
 		Socket: filepath.Join(o.Dir, "run", "lmtp"),
 		Log:    filepath.Join(o.Dir, "log", "culver.log"),
+		Passwd: filepath.Join(o.Dir, "users"),
 	}
-	if c.Bin == "" {
-		c.Bin = filepath.Join(Repository(), "bin")
-	}
-	for _, dir := range []string{filepath.Dir(c.Log), filepath.Join(c.Dir, "home")} {
+	homes := filepath.Join(c.Dir, "home")
+	for _, dir := range []string{filepath.Dir(c.Log), homes} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
+	if err := placePrograms(c.Bin); err != nil {
+		return nil, err
+	}
 	root := os.Geteuid() == 0
-	var lines strings.Builder
 	for i, name := range o.Names {
-		u := User{Name: name, UID: os.Getuid(), GID: os.Getgid(), Home: filepath.Join(c.Dir, "home", name)}
-		if root {
+		u := User{Name: name, UID: os.Getuid(), GID: os.Getgid(), Home: filepath.Join(homes, name)}
+		switch {
+		case root && o.Single:
+			u.UID, u.GID = o.FirstUID, o.FirstUID
+		case root:
 			u.UID, u.GID = o.FirstUID+i, o.FirstUID+i
 		}
 		if err := own(os.Mkdir(u.Home, 0o700), u.Home, u.UID, root); err != nil {
 			return nil, err
 		}
 		c.Users = append(c.Users, u)
-		fmt.Fprintf(&lines, "%s:{PLAIN}secret:%d:%d::%s::\n", u.Name, u.UID, u.GID, u.Home)
+		o.Users += fmt.Sprintf("%s:{PLAIN}secret:%d:%d::%s::\n", u.Name, u.UID, u.GID, u.Home)
 	}
-	users := filepath.Join(c.Dir, "users")
-	if err := own(os.WriteFile(users, []byte(lines.String()), 0o600), users, uidAuth, root); err != nil {
-		return nil, err
-	}
-	if err := own(nil, filepath.Dir(c.Log), uidLog, root); err != nil {
-		return nil, err
-	}
-	return c, os.WriteFile(c.Conf, []byte(c.settings(o, users, root)), 0o644)
+	return c, errors.Join(
+		own(os.WriteFile(c.Passwd, []byte(o.Users), 0o600), c.Passwd, uidAuth, root),
+		own(nil, filepath.Dir(c.Log), uidLog, root), // the log service opens its file itself
+		own(nil, homes, o.FirstUID, root && o.Single),
+		os.WriteFile(c.Conf, []byte(c.settings(o, homes, root)), 0o644),
+		os.WriteFile(filepath.Join(o.Dir, "more.conf"), []byte(strings.ReplaceAll(o.Extra, "$DIR", o.Dir)), 0o644),
+	)
 }
 
 // own gives a path to a uid, after whatever made it.
@@ -123,123 +184,92 @@ func own(err error, path string, uid int, root bool) error {
 }
 
 // settings is the shipped configuration and what this machine has otherwise.
-func (c *Culver) settings(o Options, users string, root bool) string {
+func (c *Culver) settings(o Options, homes string, root bool) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("include %q {}", filepath.Join(Repository(), "conf.d", "*.conf"))
-	say("base_dir = %q", filepath.Join(c.Dir, "run"))
+	say("base_dir = %q", filepath.Dir(c.Socket))
 	say("libexec_dir = %q", c.Bin)
 	say("log_path = %q", c.Log)
 	say("hostname = \"demo.example.org\"")
-	say("mail_location = \"maildir:%%h/Maildir\"")
 	if o.Sandbox != "" {
 		say("sandbox = %s", o.Sandbox)
 	}
-	if root {
-		say("default_internal_user = %d\ndefault_internal_group = %d", uidInternal, uidInternal)
-		say("first_valid_uid = 500")
-		say("service log {\n  user = %d\n}\nservice auth {\n  user = %d\n}", uidLog, uidAuth)
-	} else {
-		say("first_valid_uid = %d\nfirst_valid_gid = %d", max(1, min(500, os.Getuid())), max(1, min(500, os.Getgid())))
+	first, last := [2]int{500, 1}, [2]int{}
+	switch {
+	case !root:
+		first = [2]int{max(1, min(500, os.Getuid())), max(1, min(500, os.Getgid()))}
+	case o.Single:
+		first, last = [2]int{o.FirstUID, o.FirstUID}, [2]int{o.FirstUID, o.FirstUID}
 	}
-	say("service lmtp {")
-	if root {
-		say("  user = %d", uidLMTP)
+	for i, id := range []string{"uid", "gid"} {
+		say("first_valid_%[1]s = %[2]d\nlast_valid_%[1]s = %[3]d", id, first[i], last[i])
 	}
-	say("  unix_listener \"lmtp\" {\n    mode = 0600\n    user = %s\n    group = %s\n  }\n}",
-		strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid()))
+	if o.Single {
+		say("mail_root = %q", homes)
+	}
+	if root {
+		say("default_internal_user = %d\ndefault_internal_group = %[1]d", uidInternal)
+		for _, s := range []struct {
+			name string
+			uid  int
+		}{{"log", uidLog}, {"auth", uidAuth}, {"lmtp", uidLMTP}} {
+			say("service %s {\n  user = %d\n}", s.name, s.uid)
+		}
+	}
 	for _, kind := range []string{"passdb", "userdb"} {
-		say("%s \"users\" {\n  driver = \"passwd-file\"\n  path = %q\n}", kind, users)
+		say("%s \"users\" {\n  path = %q\n}", kind, c.Passwd)
 	}
-	b.WriteString(o.Extra)
+	if o.Extra != "" { // a file of its own: it may set again what stands above
+		say("include \"more.conf\" {}")
+	}
 	return b.String()
 }
 
 // Start starts the master in the foreground and waits until an LMTP server
-// answers.
-func (c *Culver) Start(output io.Writer) error {
-	c.stderr = &lockedBuffer{copy: output}
-	c.ended = make(chan struct{})
-	c.cmd = exec.Command(filepath.Join(c.Bin, "culver"), "-F", "-c", c.Conf)
-	c.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	c.cmd.Stdout, c.cmd.Stderr = c.stderr, c.stderr
-	// A session of its own: ^C is ours, and we stop the system in order.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := c.cmd.Start(); err != nil {
-		return err
+// answers. What it says goes to culver.out in Dir; with loud to our own standard
+// error. A wrapper is a command that ends in running another.
+func (c *Culver) Start(loud bool, wrapper ...string) error {
+	out := filepath.Join(c.Dir, "culver.out")
+	if loud {
+		out = ""
 	}
-	go func() {
-		c.err = c.cmd.Wait()
-		close(c.ended)
-	}()
-	err := c.await(20 * time.Second)
-	if err != nil && c.Running() {
-		c.Stop()
+	var err error
+	c.Process, err = Run(out, append(wrapper, filepath.Join(c.Bin, "culver"), "-F", "-c", c.Conf)...)
+	if err != nil {
+		return fmt.Errorf("%w (make build)", err)
+	}
+	err = c.Until("an LMTP greeting", 20*time.Second, func() bool { return Greets("unix", c.Socket) })
+	if err != nil {
+		err = errors.Join(err, errors.New(strings.Join(c.Lines(), "\n")), c.Stop())
 	}
 	return err
 }
 
-// await looks for the greeting. The socket exists before its server does, so
-// the one thing to ask for again and again is the connection.
-func (c *Culver) await(limit time.Duration) error {
-	end := time.After(limit)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("unix", c.Socket)
-		if err == nil {
-			defer conn.Close()
-			go func() { // the system ended: its greeting will not come
-				<-c.ended
-				conn.Close()
-			}()
-			conn.SetDeadline(time.Now().Add(limit))
-			greeting := make([]byte, 512)
-			n, err := conn.Read(greeting)
-			if err == nil && bytes.HasPrefix(greeting[:n], []byte("220")) {
-				io.WriteString(conn, "QUIT\r\n")
-				io.Copy(io.Discard, conn)
-				return nil
-			}
-			return fmt.Errorf("no greeting on %s: %q, %v\n%s", c.Socket, greeting[:n], err, c.Trouble())
-		}
-		select {
-		case <-tick.C:
-		case <-c.ended:
-			return fmt.Errorf("culver ended before it was ready: %w\n%s", exitError(c.err), c.Trouble())
-		case <-end:
-			return fmt.Errorf("no socket %s after %v: %w\n%s", c.Socket, limit, err, c.Trouble())
-		}
+// Greets tells whether an LMTP server answers there.
+func Greets(network, address string) bool {
+	c, err := net.DialTimeout(network, address, time.Second)
+	if err != nil {
+		return false
 	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	in := bufio.NewReader(c)
+	line, _ := in.ReadString('\n')
+	io.WriteString(c, "QUIT\r\n")
+	io.Copy(io.Discard, in)
+	return strings.HasPrefix(line, "220 ")
 }
 
-func exitError(err error) error {
-	if err == nil {
-		return errors.New("exit 0")
+// FreePort asks the kernel for a port of 127.0.0.1 that is free now. Another
+// process may take it before a server does; nothing fixed is better.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
 	}
-	return err
-}
-
-// PID is the master's.
-func (c *Culver) PID() int { return c.cmd.Process.Pid }
-
-// Ended is closed when the master has ended.
-func (c *Culver) Ended() <-chan struct{} { return c.ended }
-
-// Signal sends the master a signal.
-func (c *Culver) Signal(s syscall.Signal) error { return c.cmd.Process.Signal(s) }
-
-// Stop ends the system as an administrator would, and waits for it.
-func (c *Culver) Stop() error {
-	c.Signal(syscall.SIGTERM)
-	select {
-	case <-c.ended:
-		return c.err
-	case <-time.After(40 * time.Second):
-		c.Signal(syscall.SIGKILL)
-		<-c.ended
-		return errors.New("the master was still there 40 s after SIGTERM")
-	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Lines is the log so far.
@@ -251,42 +281,29 @@ func (c *Culver) Lines() []string {
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
+// AwaitLog waits until a line of the log has all of the parts, and returns it.
+func (c *Culver) AwaitLog(limit time.Duration, parts ...string) (line string, err error) {
+	has := func(l string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(l, part) })
+	}
+	err = c.Until(fmt.Sprintf("a log line with %q", parts), limit, func() bool {
+		lines := c.Lines()
+		i := slices.IndexFunc(lines, has)
+		if i >= 0 {
+			line = lines[i]
+		}
+		return i >= 0
+	})
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, c.Trouble())
+	}
+	return line, err
+}
+
 // Trouble is what the master said on standard error, and the log.
 func (c *Culver) Trouble() string {
-	return c.stderr.String() + strings.Join(c.Lines(), "\n")
-}
-
-// lockedBuffer keeps what a process says, and passes it on.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	copy io.Writer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.copy != nil {
-		b.copy.Write(p)
+	if c.Process == nil {
+		return ""
 	}
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// Running tells whether the master was started and has not ended.
-func (c *Culver) Running() bool {
-	if c.ended == nil {
-		return false
-	}
-	select {
-	case <-c.ended:
-		return false
-	default:
-		return true
-	}
+	return c.output() + strings.Join(c.Lines(), "\n")
 }

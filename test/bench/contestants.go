@@ -110,8 +110,8 @@ func startDovecot(c *contestant, dir, sub string, count int) error {
 	if err != nil {
 		return err
 	}
-	c.stop, c.pid = d.Stop, d.Pid
-	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, d.Socket, d.Pid, l, c.users) }
+	c.stop, c.pid = d.Stop, d.PID
+	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, d.Socket, d.PID, l, c.users) }
 	return nil
 }
 
@@ -127,8 +127,8 @@ func startCulver(c *contestant, dir, sub, more string) error {
 	if err != nil {
 		return err
 	}
-	c.stop, c.pid = s.Stop, s.Pid
-	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, s.Socket, s.Pid, l, c.users) }
+	c.stop, c.pid = s.Stop, s.PID
+	c.run = func(ctx context.Context, l load) (result, error) { return lmtp(ctx, dir, s.Socket, s.PID, l, c.users) }
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"syscall"
 
+	"culver/internal/mailtest"
 	"culver/test/system"
 )
 
@@ -59,7 +60,7 @@ func run(p plan, only string) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	dir, err := system.NewDir(p.parent)
+	dir, err := mailtest.Scratch(p.parent)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -39,19 +38,12 @@ func main() {
 
 func run(foreground bool) error {
 	began := time.Now()
-	dir, err := os.MkdirTemp("", "culver-demo-")
+	dir, err := mailtest.Scratch("")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // recipients' processes pass through it
-		return err
-	}
-	libexec, err := programs(dir)
-	if err != nil {
-		return err
-	}
-	c, err := start(dir, libexec)
+	c, err := start(dir)
 	if err != nil {
 		return err
 	}
@@ -67,50 +59,11 @@ func run(foreground bool) error {
 	return failed
 }
 
-// programs copies bin/ into the scratch folder, so that one of them can be
-// replaced by a hostile one later.
-func programs(dir string) (string, error) {
-	to := filepath.Join(dir, "libexec")
-	if err := os.Mkdir(to, 0o755); err != nil {
-		return "", err
-	}
-	from := filepath.Join(mailtest.Repository(), "bin")
-	list, err := os.ReadDir(from)
-	if err != nil {
-		return "", fmt.Errorf("make build comes first: %w", err)
-	}
-	for _, e := range list {
-		if e.Type().IsRegular() {
-			if err := copyProgram(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-				return "", err
-			}
-		}
-	}
-	return to, nil
-}
-
-func copyProgram(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
-}
-
 // start runs the system, with the box that the shipped settings require. A
 // kernel that has none is told of, and the demo goes on with less.
-func start(dir, libexec string) (*mailtest.Culver, error) {
+func start(dir string) (*mailtest.Culver, error) {
 	fmt.Printf("Starting Culver from conf.d/ in %s\n", dir)
-	o := mailtest.Options{Dir: filepath.Join(dir, "system"), Bin: libexec, Names: names, FirstUID: firstUID}
+	o := mailtest.Options{Dir: filepath.Join(dir, "system"), Names: names, FirstUID: firstUID}
 	c, err := startWith(o)
 	if err != nil && strings.Contains(err.Error(), "sandbox") {
 		fmt.Printf("This kernel cannot box a process (%v).\nGoing on with sandbox = best-effort.\n", err)
@@ -125,7 +78,7 @@ func startWith(o mailtest.Options) (*mailtest.Culver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.Start(os.Stderr) // a panic of the master or of a spawner is to be seen
+	return c, c.Start(true) // a panic of the master or of a spawner is to be seen
 }
 
 // wait keeps the system until ^C or until it ends by itself.
@@ -136,7 +89,7 @@ Running, master pid %d. ^C stops it.
   users          %s
   configuration  %s
   log            %s
-`, c.PID(), c.Socket, strings.Join(names, ", "), c.Conf, c.Log)
+`, c.PID, c.Socket, strings.Join(names, ", "), c.Conf, c.Log)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	select {
@@ -145,13 +98,4 @@ Running, master pid %d. ^C stops it.
 	case <-c.Ended():
 		return fmt.Errorf("culver ended\n%s", c.Trouble())
 	}
-}
-
-// placeProbe puts the hostile worker in the place of lmtp-deliver.
-func placeProbe(libexec string) error {
-	made := filepath.Join(libexec, "probe")
-	if err := copyProgram(filepath.Join(mailtest.Repository(), "bin", "test", "probe"), made); err != nil {
-		return fmt.Errorf("make demo builds the probe: %w", err)
-	}
-	return os.Rename(made, filepath.Join(libexec, "lmtp-deliver"))
 }

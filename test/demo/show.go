@@ -22,6 +22,9 @@ Message-ID: <demo@example.org>
 Hello.
 `
 
+// patience is how long the log service may take to write what was logged.
+const patience = 10 * time.Second
+
 // show sends the message and tells what became of it. Its error is about the
 // first promise that was not kept.
 func show(c *mailtest.Culver) error {
@@ -127,7 +130,7 @@ var logged = regexp.MustCompile(`lmtp\(([^)]+)\)<([0-9]+)>(?:<[^>]*>)?: Info: .*
 func oneUserEach(c *mailtest.Culver) error {
 	served := map[string]string{}
 	fmt.Println("\nThe log:")
-	if err := until("a line for each recipient", func() bool {
+	if err := mailtest.Await("a line for each recipient", patience, func() bool {
 		n := 0
 		for _, line := range c.Lines() {
 			if logged.MatchString(line) {
@@ -162,14 +165,10 @@ func refused(c *mailtest.Culver) error {
 	if err != nil || len(victim) != 1 {
 		return fmt.Errorf("%s has no copy to try", c.Users[1].Name)
 	}
-	targets := filepath.Join(c.Users[0].Home, "Maildir", "targets")
-	if err := os.WriteFile(targets, []byte(victim[0]+"\n"), 0o600); err != nil {
+	if err := mailtest.Play(c.Users[0], "steals", victim[0]); err != nil {
 		return err
 	}
-	if err := os.Chown(targets, c.Users[0].UID, c.Users[0].GID); err != nil {
-		return err
-	}
-	if err := placeProbe(c.Bin); err != nil {
+	if err := mailtest.PlaceProgram(mailtest.StandIn(), filepath.Join(c.Bin, "lmtp-deliver")); err != nil {
 		return err
 	}
 	fmt.Printf("\nA hostile program in the place of lmtp-deliver, born as %s:\n", c.Users[0].Name)
@@ -181,7 +180,7 @@ func refused(c *mailtest.Culver) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, c.Trouble())
 	}
-	if err := until("the probe's lines", func() bool { return len(probeLines(c)) >= 3 }); err != nil {
+	if err := mailtest.Await("the probe's lines", patience, func() bool { return len(probeLines(c)) >= 3 }); err != nil {
 		return fmt.Errorf("%w\n%s", err, c.Trouble())
 	}
 	for _, line := range probeLines(c) {
@@ -204,19 +203,4 @@ func probeLines(c *mailtest.Culver) (lines []string) {
 		}
 	}
 	return lines
-}
-
-// until looks again and again for what the log service will write soon.
-func until(what string, ok func() bool) error {
-	end := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			return fmt.Errorf("%s did not come in 10 s", what)
-		}
-	}
-	return nil
 }

@@ -13,19 +13,25 @@ import (
 	"culver/test/system"
 )
 
-// A floor that did not deliver, or not as the user, would be a floor for nothing.
-func TestRootFloorDeliversAsTheUser(t *testing.T) {
-	t.Parallel()
+// someUsers makes a scratch folder with n users, as root.
+func someUsers(t *testing.T, n int) (dir string, users system.Users) {
+	t.Helper()
 	mailtest.NeedRoot(t)
-	dir, err := system.NewDir("")
+	dir, err := mailtest.Scratch("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	users, err := system.MakeUsers(dir, 3, 20001)
-	if err != nil {
+	if users, err = system.MakeUsers(dir, n, 20001); err != nil {
 		t.Fatal(err)
 	}
+	return dir, users
+}
+
+// A floor that did not deliver, or not as the user, would be a floor for nothing.
+func TestRootFloorDeliversAsTheUser(t *testing.T) {
+	t.Parallel()
+	dir, users := someUsers(t, 3)
 	if err := system.Build(t.Context(), dir, "test/floor", "test/floor/worker"); err != nil {
 		t.Fatal(err)
 	}
@@ -59,16 +65,7 @@ func TestRootFloorDeliversAsTheUser(t *testing.T) {
 // interpreter lies outside, does not.
 func TestRootFloorIsBoxed(t *testing.T) {
 	t.Parallel()
-	mailtest.NeedRoot(t)
-	dir, err := system.NewDir("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	users, err := system.MakeUsers(dir, 1, 20001)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, users := someUsers(t, 1)
 	script := filepath.Join(dir, "worker")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nread line <&3\necho 250 saved >&3\n"), 0o755); err != nil {
 		t.Fatal(err)

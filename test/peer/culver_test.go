@@ -24,7 +24,7 @@ func startCulver(t *testing.T, dir string, users system.Users, more string) *sys
 			t.Errorf("stop: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("end of Culver's log:\n%s", tail(c.Logged(), 30))
+			t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
 		}
 	})
 	return c

@@ -37,7 +37,7 @@ func needs(t *testing.T) {
 // someUsers makes a scratch folder with n users.
 func someUsers(t *testing.T, n int) (dir string, users system.Users) {
 	t.Helper()
-	dir, err := system.NewDir("")
+	dir, err := mailtest.Scratch("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,14 +61,11 @@ func TestFailures(t *testing.T) {
 			}
 		}
 	}
-	c, err := system.ConfigureCulver(filepath.Join(dir, "culver"), users, "quota_grace = \"0\"\n")
+	c, err := system.ConfigureCulver(filepath.Join(dir, "culver"), strings.Join(lines, ""), "quota_grace = \"0\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.Users, []byte(strings.Join(lines, "")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
+	if err := c.Start(false); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Stop() })
@@ -116,14 +113,14 @@ func TestUsersFileUnusable(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir, users := someUsers(t, 1)
-			c, err := system.ConfigureCulver(filepath.Join(dir, "culver"), users, "")
+			c, err := system.ConfigureCulver(filepath.Join(dir, "culver"), users.Passwd(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := tt.ruin(c.Users); err != nil {
+			if err := tt.ruin(c.Passwd); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Start(); err != nil {
+			if err := c.Start(false); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { c.Stop() })
@@ -134,7 +131,7 @@ func TestUsersFileUnusable(t *testing.T) {
 			if !strings.HasPrefix(got, "451 4.3.0 ") {
 				t.Errorf("got %q, want 451 4.3.0", got)
 			}
-			line, err := c.AwaitLog(5*time.Second, c.Users, tt.log)
+			line, err := c.AwaitLog(5*time.Second, c.Passwd, tt.log)
 			if err != nil {
 				t.Error(err)
 			}

@@ -31,7 +31,7 @@ func TestNothingIsLostWhenProcessesAreKilled(t *testing.T) {
 	p := startPostfix(t, "lmtp:unix:"+c.Socket)
 	all := mails(seed, 200, 50, users.N)
 	killed := make(chan map[string]int, 1)
-	go func() { killed <- killSome(seed, c.Pid, func() bool { return p.queued(t) > 0 }) }()
+	go func() { killed <- killSome(seed, c.PID, func() bool { return p.queued(t) > 0 }) }()
 	p.submit(t, users, all)
 	p.drain(t, 4*time.Minute)
 	k := <-killed

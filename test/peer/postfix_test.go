@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"culver/internal/mailtest"
 	"culver/test/system"
 )
 
@@ -81,7 +82,7 @@ transport_retry_time = 1s
 // startPostfix runs a Postfix that hands all mail for example.org to transport.
 func startPostfix(t *testing.T, transport string) *postfix {
 	t.Helper()
-	dir, err := system.NewDir("")
+	dir, err := mailtest.Scratch("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,11 +16,7 @@ func (noAccounts) Group(string) (int, error)     { return -1, os.ErrNotExist }
 func TestConfigurationIsValid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	more := culverAccounts
-	if os.Getuid() == 0 {
-		more = "" // it is there already
-	}
-	c, err := ConfigureCulver(dir, Users{Home: dir, N: 1, FirstUID: 20001}, more)
+	c, err := ConfigureCulver(dir, Users{Home: dir, N: 1, FirstUID: 20001}.Passwd(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,23 +1,23 @@
 package system
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"culver/internal/mailtest"
 )
 
 // Dovecot is a Dovecot 2.3 of its own in one folder: its LMTP service, and its
 // IMAP program on a pipe.
 type Dovecot struct {
-	*Process
+	*mailtest.Process
 	Socket string // LMTP
 	conf   string
 }
@@ -70,25 +70,10 @@ func StartDovecot(dir string, users Users, l DovecotLimits) (*Dovecot, error) {
 		return nil, err
 	}
 	var err error
-	if d.Process, err = start(filepath.Join(dir, "dovecot.out"), "/usr/sbin/dovecot", "-F", "-c", d.conf); err != nil {
+	if d.Process, err = mailtest.Run(filepath.Join(dir, "dovecot.out"), "/usr/sbin/dovecot", "-F", "-c", d.conf); err != nil {
 		return nil, err
 	}
-	return d, d.until("LMTP greeting", 20*time.Second, func() bool { return greets("unix", d.Socket) })
-}
-
-// greets tells whether an LMTP server answers there.
-func greets(network, address string) bool {
-	c, err := net.DialTimeout(network, address, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	in := bufio.NewReader(c)
-	line, _ := in.ReadString('\n')
-	fmt.Fprint(c, "QUIT\r\n")
-	io.Copy(io.Discard, in)
-	return strings.HasPrefix(line, "220 ")
+	return d, d.Until("an LMTP greeting", 20*time.Second, func() bool { return mailtest.Greets("unix", d.Socket) })
 }
 
 // IMAP runs commands, without tags, as one user on an authenticated session, and
