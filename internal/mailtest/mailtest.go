@@ -25,6 +25,14 @@ func NeedRoot(t testing.TB) {
 	}
 }
 
+// Need skips the test where the machine could not give what the sentence names.
+func Need(t testing.TB, sentence string, err error) {
+	t.Helper()
+	if err != nil {
+		missing(t, "this test needs "+sentence+": "+err.Error())
+	}
+}
+
 // NeedProgram gives the path of a program that another package installs, or
 // skips the test with the name of that Debian package. A daemon's folder
 // (/usr/sbin) counts even where the caller's PATH leaves it out.

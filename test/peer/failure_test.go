@@ -2,8 +2,6 @@ package peer
 
 import (
 	"fmt"
-	"net"
-	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,42 +138,20 @@ func TestUsersFileUnusable(t *testing.T) {
 	}
 }
 
-// deliver sends one message to one address and returns the final reply: that of the
-// first command which was refused, or the one after the dot.
+// deliver sends one message to one address and returns the final reply: that to RCPT
+// where it was refused, or the one after the dot.
 func deliver(socket, address string, size int) (string, error) {
-	conn, err := net.Dial("unix", socket)
+	s, err := mailtest.Dial(socket, func(string) {})
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Minute))
-	c := textproto.NewConn(conn)
-	expect := func(class int) (string, bool, error) {
-		code, text, err := c.ReadResponse(0)
-		text, _, _ = strings.Cut(text, "\n")
-		return fmt.Sprintf("%d %s", code, text), code/100 == class, err
-	}
-	if got, ok, err := expect(2); err != nil || !ok {
-		return got, err
-	}
-	for _, line := range []string{"LHLO test.example.net", "MAIL FROM:<sender@example.net>", "RCPT TO:<" + address + ">", "DATA"} {
-		if err := c.PrintfLine("%s", line); err != nil {
-			return "", err
-		}
-		class := 2
-		if line == "DATA" {
-			class = 3
-		}
-		if got, ok, err := expect(class); err != nil || !ok {
-			return got, err
-		}
-	}
-	body := strings.Repeat("This line is fifty bytes long with its line end.\r\n", size/50)
-	if err := c.PrintfLine("Message-ID: <failure@test.example.net>\r\n\r\n%s.", body); err != nil {
+	text := "Message-ID: <failure@test.example.net>\n\n" +
+		strings.Repeat("This line is fifty bytes long with its line end.\n", size/50)
+	replies, err := s.Deliver("sender@example.net", []string{address}, text)
+	if err != nil {
 		return "", err
 	}
-	got, _, err := expect(2)
-	return got, err
+	return replies[0], nil
 }
 
 // entry is a user's line of the users file with some of it replaced.

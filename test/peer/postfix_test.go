@@ -105,13 +105,15 @@ func startPostfix(t *testing.T, transport string) *postfix {
 		}
 		p.run(t, "stop")
 	})
-	wait(t, "submission socket", 10*time.Second, func() bool {
+	if err := mailtest.Await("the submission socket", 10*time.Second, func() bool {
 		c, err := net.Dial("unix", filepath.Join(dir, "spool/public/submit"))
 		if err == nil {
 			c.Close()
 		}
 		return err == nil
-	})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -240,25 +242,5 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// waitFor looks again and again, for foreign programs that tell nobody when they
-// are done, and says whether it came true in time.
-func waitFor(limit time.Duration, ok func() bool) bool {
-	end := time.After(limit)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			return false
-		}
-	}
-	return true
-}
-
-func wait(t *testing.T, what string, limit time.Duration, ok func() bool) {
-	t.Helper()
-	if !waitFor(limit, ok) {
-		t.Fatalf("no %s after %v", what, limit)
-	}
-}
+// waitFor tells whether it came true in time.
+func waitFor(limit time.Duration, ok func() bool) bool { return mailtest.Await("it", limit, ok) == nil }
