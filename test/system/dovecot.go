@@ -1,7 +1,7 @@
 package system
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -80,34 +80,40 @@ func StartDovecot(dir string, users Users, l DovecotLimits) (*Dovecot, error) {
 // returns all that the server said. It fails on the first command that is not OK.
 func (d *Dovecot) IMAP(user string, commands ...string) (string, error) {
 	c := exec.Command("/usr/lib/dovecot/imap", "-c", d.conf, "-u", user)
-	var in strings.Builder
-	for i, cmd := range commands {
-		fmt.Fprintf(&in, "a%d %s\r\n", i, cmd)
-	}
-	fmt.Fprint(&in, "z LOGOUT\r\n")
-	// The input stays open until LOGOUT ends the session: on end of file the server
-	// drops what it has not sent yet.
-	hold, err := c.StdinPipe()
+	in, err := c.StdinPipe()
 	if err != nil {
 		return "", err
 	}
-	defer hold.Close()
-	var out, errOut bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errOut
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	var said, errOut strings.Builder
+	c.Stderr = &errOut
 	if err := c.Start(); err != nil {
 		return "", err
 	}
-	_, werr := io.WriteString(hold, in.String())
-	if err := errors.Join(c.Wait(), werr); err != nil {
-		return "", fmt.Errorf("imap for %s: %w: %s%s", user, err, out.String(), errOut.String())
-	}
-	for i, cmd := range commands {
-		if !strings.Contains(out.String(), fmt.Sprintf("\r\na%d OK", i)) {
-			text := out.String()
-			return "", fmt.Errorf("imap for %s: %s: got ... %q (%q)", user, cmd, text[max(0, len(text)-300):], errOut.String())
+	// One at a time: at LOGOUT, as at the end of its input, the server drops what it
+	// could not send yet.
+	lines := bufio.NewReader(io.TeeReader(out, &said))
+	for i, cmd := range append(commands, "LOGOUT") {
+		tag := fmt.Sprintf("a%d ", i)
+		fmt.Fprintf(in, "%s%s\r\n", tag, cmd)
+		line := ""
+		for err == nil && !strings.HasPrefix(line, tag) {
+			line, err = lines.ReadString('\n')
+		}
+		if err != nil || !strings.HasPrefix(line, tag+"OK") {
+			err = fmt.Errorf("imap for %s: %s: got %q (%v)", user, cmd, line, err)
+			break
 		}
 	}
-	return out.String(), nil
+	in.Close()
+	io.Copy(io.Discard, lines)
+	if err = errors.Join(err, c.Wait()); err != nil {
+		return "", fmt.Errorf("%w: %s", err, errOut.String())
+	}
+	return said.String(), nil
 }
 
 // Log is what Dovecot wrote of warnings and errors so far.
