@@ -70,6 +70,7 @@ func (m *Master) daemonSpawned(d *daemon, p *process, res rootexec.Result) {
 		d.proc = nil
 		m.log.Error("daemon cannot be started", "service", d.name, "err", res.Err)
 		m.retry(d)
+		m.checkStopped()
 		return
 	}
 	m.named(p, res.PID)

@@ -56,7 +56,8 @@ type Master struct {
 	cfg      *settings.Config
 	gen      *generation
 	sockets  sockets
-	children map[int]*process // by pid
+	births   map[*process]struct{} // asked for, without a pid yet
+	children map[int]*process      // by pid
 	orphans  map[int]orphan
 	requests map[requestKey]*request
 
@@ -74,6 +75,7 @@ func Run(opts Options) error {
 		opts:     opts,
 		stderr:   int(opts.Stderr.Fd()),
 		loop:     make(chan func(), 256),
+		births:   map[*process]struct{}{},
 		children: map[int]*process{},
 		orphans:  map[int]orphan{},
 		requests: map[requestKey]*request{},

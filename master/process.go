@@ -67,6 +67,7 @@ func (m *Master) channels(p *process) (control, log int, err error) {
 	p.out.conn, p.out.maxFDs = p.control, maxParcelFDs
 	p.out.broken = func(err error) { m.post(func() { m.undeliverable(p, err) }) }
 	p.logRead = pipe[0]
+	m.births[p] = struct{}{}
 	return theirs, pipe[1], nil
 }
 
@@ -159,6 +160,7 @@ func (m *Master) drain(p *process) {
 // named enters a child into the books under its pid: the spawner has told it.
 func (m *Master) named(p *process, pid int) {
 	p.pid = pid
+	delete(m.births, p)
 	m.children[pid] = p
 	m.logSource(p)
 	o, ok := m.orphans[pid]
@@ -178,6 +180,7 @@ func (m *Master) named(p *process, pid int) {
 
 // unborn releases what a child has, or would have had, in the master.
 func (m *Master) unborn(p *process) {
+	delete(m.births, p)
 	p.closed, p.gone = true, true
 	p.out.close()
 	p.control.Close()

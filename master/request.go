@@ -113,7 +113,7 @@ func (m *Master) lookedUp(r *request, b birth, err error) {
 		m.answer(r, handoff.CodeTempfail, "", "")
 	default:
 		r.birth = b
-		r.state = waiting
+		r.state, r.setting = waiting, "process_limit" // until dispatch knows better
 		r.pool.queue = append(r.pool.queue, r)
 		m.dispatch(r.pool)
 	}

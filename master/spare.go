@@ -69,6 +69,7 @@ func (m *Master) spareSpawned(w *workers, p *process, res rootexec.Result) {
 		m.unborn(p)
 		m.spareFailed(w)
 		m.dispatch(w)
+		m.checkStopped()
 	}
 }
 

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"iter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,20 +45,37 @@ func (m *Master) checkStopped() {
 		return
 	}
 	first := lastStage + 1
-	for _, p := range m.children {
+	for p := range m.alive() {
 		first = min(first, m.stage(p))
 	}
 	if first > lastStage {
 		m.ended = true
 		return
 	}
-	for _, p := range m.children {
+	for p := range m.alive() {
 		switch {
 		case m.stage(p) != first:
 		case first == lastStage:
 			m.farewell(p)
 		default:
 			m.drain(p)
+		}
+	}
+}
+
+// alive gives every child there is, those included of whom no spawner has told
+// yet: a front may serve before we know its pid.
+func (m *Master) alive() iter.Seq[*process] {
+	return func(yield func(*process) bool) {
+		for p := range m.births {
+			if !yield(p) {
+				return
+			}
+		}
+		for _, p := range m.children {
+			if !yield(p) {
+				return
+			}
 		}
 	}
 }
@@ -74,9 +92,10 @@ func (m *Master) farewell(p *process) {
 }
 
 func (m *Master) killAll() {
-	for _, p := range m.children {
+	for p := range m.alive() {
 		if m.stage(p) < lastStage {
 			m.log.Error("still there at shutdown_timeout, killing it", "service", p.service, "pid", p.pid, "user", p.user)
+			p.doomed = true // where its pid is not known yet
 			m.kill(p, unix.SIGKILL)
 		}
 	}

@@ -223,6 +223,7 @@ func (m *Master) spawned(w *workers, p *process, r *request, front int, res root
 		delete(w.procs, p)
 		m.unborn(p)
 		m.dispatch(w)
+		m.checkStopped()
 	}
 }
 

@@ -20,7 +20,7 @@ func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *p
 	t.Helper()
 	m := &Master{
 		log: slog.New(slog.DiscardHandler), loop: make(chan func(), 256), gen: &generation{},
-		children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{},
+		births: map[*process]struct{}{}, children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{},
 	}
 	w := &workers{
 		serviceCount: serviceCount, limits: roster.Limits{Processes: 4}, accessLimit: time.Hour,
@@ -135,7 +135,7 @@ func TestSettledRequestsDoNotCrowdTheQueue(t *testing.T) {
 
 func TestLinesOfAChildThatDiesWithoutALogServiceWaitForTheNext(t *testing.T) {
 	t.Parallel()
-	m := &Master{}
+	m := &Master{births: map[*process]struct{}{}}
 	p := &process{service: "lmtp", user: "ann", pid: 1 << 30}
 	theirs, log, err := m.channels(p)
 	if err != nil {
@@ -225,5 +225,22 @@ func TestAWorkerThatHasJustCrashedCostsNoDelivery(t *testing.T) {
 	m.dispatch(w)
 	if !crashed.broken || w.ofUser["bob"] != 1 || r.state != over {
 		t.Errorf("broken %t, with workers %d, state %d: want another worker to have it", crashed.broken, w.ofUser["bob"], r.state)
+	}
+}
+
+// A front may serve before its spawner has told its pid: a stop that then came
+// ended the master under a transaction.
+func TestStopWaitsForAProcessWithoutAPid(t *testing.T) {
+	t.Parallel()
+	m, _, p, _ := testWorker(t, 1)
+	m.stopping = true
+	m.checkStopped()
+	if m.ended || !p.draining {
+		t.Errorf("ended %t, asked to leave %t: want only the second", m.ended, p.draining)
+	}
+	m.unborn(p)
+	m.checkStopped()
+	if !m.ended {
+		t.Error("nobody is left, and the master does not end")
 	}
 }

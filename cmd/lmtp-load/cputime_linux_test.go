@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"culver/internal/mailtest"
 )
 
 func TestTreeCPU(t *testing.T) {
@@ -46,9 +48,7 @@ func TestTreeCPUCountsTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := exec.Command("/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
-	if err := c.Run(); err != nil {
-		t.Skipf("needs a shell: %v", err)
-	}
+	mailtest.Need(t, "a shell", c.Run())
 	spent := c.ProcessState.UserTime() + c.ProcessState.SystemTime()
 	after, err := treeCPU("/proc", os.Getpid())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culver/internal/maillog/logline"
+	"culver/internal/mailtest"
 	"culver/internal/settings/finished"
 )
 
@@ -72,9 +73,7 @@ func TestAFileThatCannotBeWrittenLosesNothingSilently(t *testing.T) {
 func TestAFullDiskIsTold(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip("this test needs /dev/full: ", err)
-	}
+	mailtest.Need(t, "/dev/full", err)
 	path := filepath.Join(t.TempDir(), "mail.log")
 	os.WriteFile(path, nil, 0o600)
 	stderr := &bytes.Buffer{}

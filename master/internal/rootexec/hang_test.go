@@ -23,12 +23,12 @@ func deadMount(t testing.TB, dir string) (revive func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skip("needs /dev/fuse: " + err.Error())
+		mailtest.Need(t, "/dev/fuse", err)
 	}
 	if err := unix.Mount("dead", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV,
 		fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)); err != nil {
 		unix.Close(fd)
-		t.Skip("needs the right to mount FUSE: " + err.Error())
+		mailtest.Need(t, "the right to mount FUSE", err)
 	}
 	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
