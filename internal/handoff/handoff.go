@@ -6,14 +6,14 @@
 // Distrusts: what a child says: the master checks each field at its source.
 // Speaks:    design 2, 3, 7; one message a SOCK_SEQPACKET packet.
 //
-// A message is one byte of Kind and that kind's fields: numbers as 64 bits
-// little-endian, texts as 16 bits of length and the bytes. Root reads nothing
-// else from a child.
+// A message is one byte of Kind and that kind's fields, in the form of package
+// packet. Root reads nothing else from a child.
 package handoff
 
 import (
-	"encoding/binary"
 	"errors"
+
+	"culver/internal/packet"
 )
 
 // The descriptors of every child. 0 and 1 are the null device, 2 is the write
@@ -101,105 +101,54 @@ var ErrMessage = errors.New("malformed control message")
 
 // Append adds the message's packet to out.
 func (m *Message) Append(out []byte) []byte {
-	out = append(out, byte(m.Kind))
-	num := func(n uint64) { out = binary.LittleEndian.AppendUint64(out, n) }
-	text := func(s string) {
-		out = binary.LittleEndian.AppendUint16(out, uint16(len(s)))
-		out = append(out, s...)
-	}
+	w := packet.Writer{Out: append(out, byte(m.Kind))}
 	switch m.Kind {
 	case KindStatus:
-		num(m.Available)
-		num(m.Served)
-	case KindRequest:
-		num(m.ID)
-		text(m.Service)
-		text(m.User)
+		w.Num(m.Available)
+		w.Num(m.Served)
+	case KindRequest, KindLogSource:
+		w.Num(m.ID)
+		w.Text(m.Service)
+		w.Text(m.User)
 	case KindCancel:
-		num(m.ID)
+		w.Num(m.ID)
 	case KindAccess:
-		text(m.Text)
+		w.Text(m.Text)
 	case KindAnswer:
-		num(m.ID)
-		out = append(out, byte(m.Code))
-		text(m.Setting)
-		text(m.Text)
-	case KindLogSource:
-		num(m.ID)
-		text(m.Service)
-		text(m.User)
+		w.Num(m.ID)
+		w.Byte(byte(m.Code))
+		w.Text(m.Setting)
+		w.Text(m.Text)
 	}
-	return out
+	return w.Out
 }
 
 // Parse reads one packet.
-func Parse(packet []byte) (Message, error) {
-	if len(packet) == 0 || len(packet) > MaxMessage {
+func Parse(from []byte) (Message, error) {
+	if len(from) == 0 || len(from) > MaxMessage {
 		return Message{}, ErrMessage
 	}
-	r := reader{rest: packet[1:]}
-	m := Message{Kind: Kind(packet[0])}
+	r := packet.Reader{Rest: from[1:]}
+	m := Message{Kind: Kind(from[0])}
 	switch m.Kind {
 	case KindStatus:
-		m.Available, m.Served = r.num(), r.num()
+		m.Available, m.Served = r.Num(), r.Num()
 	case KindRequest, KindLogSource:
-		m.ID, m.Service, m.User = r.num(), r.text(MaxService), r.text(MaxUser)
+		m.ID, m.Service, m.User = r.Num(), r.Text(MaxService), r.Text(MaxUser)
 	case KindCancel:
-		m.ID = r.num()
+		m.ID = r.Num()
 	case KindAccess:
-		m.Text = r.text(MaxGrant)
+		m.Text = r.Text(MaxGrant)
 	case KindAnswer:
-		m.ID = r.num()
-		m.Code = Code(r.byte())
-		m.Setting, m.Text = r.text(MaxService), r.text(MaxText)
+		m.ID = r.Num()
+		m.Code = Code(r.Byte())
+		m.Setting, m.Text = r.Text(MaxService), r.Text(MaxText)
 	case KindDrain, KindReopen:
 	default:
 		return Message{}, ErrMessage
 	}
-	if r.bad || len(r.rest) != 0 {
+	if !r.Whole() {
 		return Message{}, ErrMessage
 	}
 	return m, nil
-}
-
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.bad || n > len(r.rest) {
-		r.bad = true
-		return nil
-	}
-	p := r.rest[:n]
-	r.rest = r.rest[n:]
-	return p
-}
-
-func (r *reader) byte() byte {
-	if p := r.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (r *reader) num() uint64 {
-	if p := r.take(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
-	}
-	return 0
-}
-
-func (r *reader) text(limit int) string {
-	p := r.take(2)
-	if p == nil {
-		return ""
-	}
-	n := int(binary.LittleEndian.Uint16(p))
-	if n > limit {
-		r.bad = true
-		return ""
-	}
-	return string(r.take(n))
 }

@@ -3,17 +3,15 @@
 // Runs as:   the master and its spawners, both root; pure.
 // Trusts:    the other end, which is our own code under root.
 // Distrusts: nobody, yet every message has one fixed form and named limits, so
-//
-//	that a fault of ours ends in an error and not in a strange child.
-//
+// that a fault of ours ends in an error and not in a strange child.
 // Speaks:    design 2; one message a SOCK_SEQPACKET packet: one byte of Kind,
-//
-//	numbers as 64 bits little-endian, texts and lists with a length of 16 bits.
+// numbers as 64 bits little-endian, texts and lists with a length of 16 bits.
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
+
+	"culver/internal/packet"
 )
 
 // The descriptors a spawner is started with; 4 and up are those of its children.
@@ -134,89 +132,89 @@ var ErrMessage = errors.New("malformed spawner message")
 
 // Append adds the packet to out.
 func (s *Setup) Append(out []byte) []byte {
-	w := writer{append(out, byte(KindSetup))}
-	w.text(s.Path)
+	w := begin(out, KindSetup)
+	w.Text(s.Path)
 	for _, l := range [][]string{s.Args, s.Env, s.ReadOnly, s.ReadWrite, s.Libraries} {
-		w.num(uint64(len(l)))
+		w.Num(uint64(len(l)))
 		for _, t := range l {
-			w.text(t)
+			w.Text(t)
 		}
 	}
-	w.num(s.Data)
-	w.num(s.Files)
-	w.num(uint64(s.Listeners))
-	w.out = append(w.out, byte(s.Filter), byte(s.Sandbox), flag(s.Keep))
-	return w.out
+	w.Num(s.Data)
+	w.Num(s.Files)
+	w.Num(uint64(s.Listeners))
+	w.Out = append(w.Out, byte(s.Filter), byte(s.Sandbox), flag(s.Keep))
+	return w.Out
 }
 
 // ParseSetup reads what Append wrote.
-func ParseSetup(packet []byte) (s Setup, err error) {
-	r := reader{rest: packet}
+func ParseSetup(from []byte) (s Setup, err error) {
+	r := reader{packet.Reader{Rest: from}}
 	r.want(KindSetup)
-	s.Path = r.text(MaxPath)
+	s.Path = r.Text(MaxPath)
 	for _, l := range []*[]string{&s.Args, &s.Env, &s.ReadOnly, &s.ReadWrite, &s.Libraries} {
 		for n := r.count(MaxStrings); n > 0; n-- {
-			*l = append(*l, r.text(MaxString))
+			*l = append(*l, r.Text(MaxString))
 		}
 	}
-	s.Data, s.Files, s.Listeners = r.num(), r.num(), r.count(MaxPaths)
-	s.Filter, s.Sandbox = Filter(r.byte()), Sandbox(r.byte())
-	s.Keep = r.byte() != 0
+	s.Data, s.Files, s.Listeners = r.Num(), r.Num(), r.count(MaxPaths)
+	s.Filter, s.Sandbox = Filter(r.Byte()), Sandbox(r.Byte())
+	s.Keep = r.Byte() != 0
 	return s, r.end()
 }
 
 // Append adds the packet to out.
 func (b *Birth) Append(out []byte) []byte {
-	w := writer{append(out, byte(KindBirth))}
-	w.num(b.Serial)
-	w.num(uint64(b.UID))
-	w.num(uint64(b.GID))
-	w.num(uint64(b.Deadline))
-	w.num(uint64(len(b.Groups)))
+	w := begin(out, KindBirth)
+	w.Num(b.Serial)
+	w.Num(uint64(b.UID))
+	w.Num(uint64(b.GID))
+	w.Num(uint64(b.Deadline))
+	w.Num(uint64(len(b.Groups)))
 	for _, g := range b.Groups {
-		w.num(uint64(g))
+		w.Num(uint64(g))
 	}
-	w.text(b.Identity)
-	w.text(b.Marker)
-	w.num(uint64(len(b.Paths)))
+	w.Text(b.Identity)
+	w.Text(b.Marker)
+	w.Num(uint64(len(b.Paths)))
 	for _, p := range b.Paths {
-		w.text(p.Above)
-		w.text(p.Below)
-		w.out = append(w.out, flag(p.Make))
+		w.Text(p.Above)
+		w.Text(p.Below)
+		w.Out = append(w.Out, flag(p.Make))
 	}
-	return w.out
+	return w.Out
 }
 
 // ParseBirth reads what Append wrote.
-func ParseBirth(packet []byte) (b Birth, err error) {
-	r := reader{rest: packet}
+func ParseBirth(from []byte) (b Birth, err error) {
+	r := reader{packet.Reader{Rest: from}}
 	r.want(KindBirth)
-	b.Serial, b.UID, b.GID, b.Deadline = r.num(), r.id(), r.id(), int64(r.num())
+	b.Serial, b.UID, b.GID, b.Deadline = r.Num(), r.id(), r.id(), int64(r.Num())
 	for n := r.count(MaxGroups); n > 0; n-- {
 		b.Groups = append(b.Groups, r.id())
 	}
-	b.Identity, b.Marker = r.text(MaxString), r.text(MaxPath)
+	b.Identity, b.Marker = r.Text(MaxString), r.Text(MaxPath)
 	for n := r.count(MaxPaths); n > 0; n-- {
-		b.Paths = append(b.Paths, Path{r.text(MaxPath), r.text(MaxPath), r.byte() != 0})
+		b.Paths = append(b.Paths, Path{r.Text(MaxPath), r.Text(MaxPath), r.Byte() != 0})
 	}
 	return b, r.end()
 }
 
 // Go is the packet that lets a birth that was slow fork.
 func Go(serial uint64) []byte {
-	return binary.LittleEndian.AppendUint64([]byte{byte(KindGo)}, serial)
+	return number(KindGo, serial)
 }
 
 // Drop is the packet that ends it instead.
 func Drop(serial uint64) []byte {
-	return binary.LittleEndian.AppendUint64([]byte{byte(KindDrop)}, serial)
+	return number(KindDrop, serial)
 }
 
 // ParseGo reads what Go or Drop wrote.
-func ParseGo(packet []byte) (serial uint64, drop bool, err error) {
-	r := reader{rest: packet}
-	k := Kind(r.byte())
-	serial = r.num()
+func ParseGo(from []byte) (serial uint64, drop bool, err error) {
+	r := reader{packet.Reader{Rest: from}}
+	k := Kind(r.Byte())
+	serial = r.Num()
 	if k != KindGo && k != KindDrop {
 		return 0, false, ErrMessage
 	}
@@ -225,24 +223,24 @@ func ParseGo(packet []byte) (serial uint64, drop bool, err error) {
 
 // Append adds the packet to out.
 func (p *Report) Append(out []byte) []byte {
-	w := writer{append(out, byte(p.Kind))}
-	w.num(p.Serial)
-	w.num(uint64(p.PID))
-	w.num(uint64(p.ABI))
-	w.out = append(w.out, byte(p.Class))
-	w.text(p.Text[:min(len(p.Text), MaxText)])
-	return w.out
+	w := begin(out, p.Kind)
+	w.Num(p.Serial)
+	w.Num(uint64(p.PID))
+	w.Num(uint64(p.ABI))
+	w.Out = append(w.Out, byte(p.Class))
+	w.Text(p.Text[:min(len(p.Text), MaxText)])
+	return w.Out
 }
 
 // ParseReport reads what Append wrote.
-func ParseReport(packet []byte) (p Report, err error) {
-	r := reader{rest: packet}
-	p.Kind = Kind(r.byte())
+func ParseReport(from []byte) (p Report, err error) {
+	r := reader{packet.Reader{Rest: from}}
+	p.Kind = Kind(r.Byte())
 	if p.Kind < KindHello || p.Kind > KindBack {
 		return p, ErrMessage
 	}
-	p.Serial, p.PID, p.ABI, p.Class = r.num(), int(r.num()), int(r.num()), Class(r.byte())
-	p.Text = r.text(MaxText)
+	p.Serial, p.PID, p.ABI, p.Class = r.Num(), int(r.Num()), int(r.Num()), Class(r.Byte())
+	p.Text = r.Text(MaxText)
 	return p, r.end()
 }
 
@@ -253,87 +251,49 @@ func flag(b bool) byte {
 	return 0
 }
 
-type writer struct{ out []byte }
+type writer struct{ packet.Writer }
 
-func (w *writer) num(n uint64) { w.out = binary.LittleEndian.AppendUint64(w.out, n) }
+func begin(out []byte, k Kind) writer { return writer{packet.Writer{Out: append(out, byte(k))}} }
 
-func (w *writer) text(s string) {
-	w.out = binary.LittleEndian.AppendUint16(w.out, uint16(len(s)))
-	w.out = append(w.out, s...)
+// number is a message of one number.
+func number(k Kind, n uint64) []byte {
+	w := begin(nil, k)
+	w.Num(n)
+	return w.Out
 }
 
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.bad || n > len(r.rest) {
-		r.bad = true
-		return nil
-	}
-	p := r.rest[:n]
-	r.rest = r.rest[n:]
-	return p
-}
-
-func (r *reader) byte() byte {
-	if p := r.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
+type reader struct{ packet.Reader }
 
 func (r *reader) want(k Kind) {
-	if Kind(r.byte()) != k {
-		r.bad = true
+	if Kind(r.Byte()) != k {
+		r.Bad = true
 	}
-}
-
-func (r *reader) num() uint64 {
-	if p := r.take(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
-	}
-	return 0
 }
 
 // id reads a uid or gid. The largest 32-bit number means "no change" to the
 // kernel, which would leave a child root.
 func (r *reader) id() int {
-	n := r.num()
+	n := r.Num()
 	if n >= 1<<32-1 {
-		r.bad = true
+		r.Bad = true
 		return 0
 	}
 	return int(n)
 }
 
 func (r *reader) count(limit int) int {
-	n := r.num()
+	n := r.Num()
 	if n > uint64(limit) {
-		r.bad = true
+		r.Bad = true
 	}
-	if r.bad {
+	if r.Bad {
 		return 0
 	}
 	return int(n)
 }
 
-func (r *reader) text(limit int) string {
-	p := r.take(2)
-	if p == nil {
-		return ""
-	}
-	n := int(binary.LittleEndian.Uint16(p))
-	if n > limit {
-		r.bad = true
-		return ""
-	}
-	return string(r.take(n))
-}
-
 func (r *reader) end() error {
-	if r.bad || len(r.rest) != 0 {
+	if !r.Whole() {
 		return ErrMessage
 	}
 	return nil
