@@ -2,9 +2,7 @@
 // and how well the server took them.
 //
 // Runs as:   whoever calls it; reading the CPU time of foreign processes works
-//
-//	for everyone where /proc is not hidden.
-//
+// for everyone where /proc is not hidden.
 // Trusts:    its command line.
 // Distrusts: the server: every reply is counted, none is taken for granted.
 // Speaks:    LMTP (RFC 2033) with PIPELINING (RFC 2920), as a client.

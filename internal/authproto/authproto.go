@@ -4,10 +4,8 @@
 // Runs as:   whoever looks users up; the root master uses the client end.
 // Trusts:    the auth service for who a user is, within the limits below.
 // Distrusts: the form of everything it sends: a line too long, a field too
-//
-//	many, an id never given or a number that is none costs the
-//	connection or the lookup, and then the answer is "later", never "unknown".
-//
+// many, an id never given or a number that is none costs the
+// connection or the lookup, and then the answer is "later", never "unknown".
 // Speaks:    VERSION 1.x, USER, PASS, LIST with Dovecot 2.3, 2.4 and our own.
 package authproto
 

@@ -3,13 +3,9 @@
 //
 // Runs as:   the master and its children.
 // Trusts:    nobody: a message is bounded by the reader's buffer, and
-//
-//	descriptors beyond the one that was asked for are closed.
-//
+// descriptors beyond the one that was asked for are closed.
 // Distrusts: the peer. The master receives with RecvPlain, which refuses every
-//
-//	descriptor.
-//
+// descriptor.
 // Speaks:    SOCK_SEQPACKET (one message each) and SOCK_STREAM; SCM_RIGHTS.
 package fdpass
 

@@ -4,12 +4,9 @@
 // Runs as:   the lmtp front and the per-user workers; pure.
 // Trusts:    nobody.
 // Distrusts: both peers: every line has a limit before it has a buffer, and is
-//
-//	parsed once into a typed value.
-//
+// parsed once into a typed value.
 // Speaks:    RFC 2033, 5321 sections 2.3 and 4.1, 3030 (BDAT), 3461 section 4.2
-//
-//	(ORCPT), 6531; XCLIENT (spec/lmtp.md 14); XFD, our own form of BDAT.
+// (ORCPT), 6531; XCLIENT (spec/lmtp.md 14); XFD, our own form of BDAT.
 //
 // It stays tiny, for a worker that lives for two milliseconds links it: no net,
 // no crypto, no regular expressions.

@@ -4,12 +4,9 @@
 // Runs as:   the master, the settings printer; pure.
 // Trusts:    the template, which the administrator wrote.
 // Distrusts: the values: a user name that would climb out of the place that the
-//
-//	template gives it is refused, never cleaned.
-//
+// template gives it is refused, never cleaned.
 // Speaks:    Dovecot's mail_location (spec/maildir.md 6): maildir:ROOT[:KEY=VALUE...],
-//
-//	"::" for a literal colon, "~/" and % variables.
+// "::" for a literal colon, "~/" and % variables.
 package maillocation
 
 import (

@@ -4,9 +4,7 @@
 // Runs as:   whoever runs the tests.
 // Trusts:    the machine.
 // Distrusts: a green run that tested nothing: where CULVER_CI is 1, a need that
-//
-//	is not met fails the test instead of skipping it.
-//
+// is not met fails the test instead of skipping it.
 // Speaks:    nothing itself.
 package mailtest
 

@@ -4,9 +4,7 @@
 // Runs as:   any child of the master, under the identity it was born with.
 // Trusts:    the master, through descriptors 3 and 4.
 // Distrusts: its own birth: an identity that is not the promised one, or that
-//
-//	could be left again, ends the process before it reads anything.
-//
+// could be left again, ends the process before it reads anything.
 // Speaks:    package handoff.
 package worker
 

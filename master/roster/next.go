@@ -5,8 +5,7 @@
 // Trusts:    the counts it is given.
 // Distrusts: nobody; it reads no text.
 // Speaks:    Dovecot's process_limit, process_min_avail, service_count, idle_kill
-//
-//	(spec/master.md 4, 10-14), with a queue where Dovecot drops.
+// (spec/master.md 4, 10-14), with a queue where Dovecot drops.
 package roster
 
 import "time"

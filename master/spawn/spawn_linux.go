@@ -5,9 +5,7 @@
 // Runs as:   ROOT, or whoever runs the master.
 // Trusts:    the master at the other end of descriptor 3.
 // Distrusts: the users: what lies in their directories, how long it takes to
-//
-//	open, and the signals they send to a child that already has their uid.
-//
+// open, and the signals they send to a child that already has their uid.
 // Speaks:    package wire; design 2; spec/platform.md 4.1.
 //
 // Opening a user's paths happens on one thread per birth, side by side; forks

@@ -5,9 +5,7 @@
 // Runs as:   the auth service user, one process.
 // Trusts:    the master for settings and listeners; the user sources in them.
 // Distrusts: clients: a line is bounded, a name is checked before it is looked
-//
-//	up, and one who may not ask for others learns of its own uid only.
-//
+// up, and one who may not ask for others learns of its own uid only.
 // Speaks:    spec/auth.md 2, 6 and 8.5. Requests may have 8192 bytes (Dovecot: 1024).
 package auth
 

@@ -3,17 +3,12 @@
 // each recipient.
 //
 // Runs as:   the lmtp service user, which can read nobody's mail; many sessions
-//
-//	in one process.
-//
+// in one process.
 // Trusts:    auth for who exists; the master for its workers' identity.
 // Distrusts: clients; and workers, each of which may be its user's own: what one
-//
-//	answers is bounded, cleaned, and counts for that user's recipients only.
-//
+// answers is bounded, cleaned, and counts for that user's recipients only.
 // Speaks:    LMTP (RFC 2033, spec/lmtp.md), PROXY, TLS; packages handoff,
-//
-//	authproto and lmtpproto.
+// authproto and lmtpproto.
 //
 // One session is one goroutine that reads commands and writes replies in their
 // order (session.go); RCPT lookups of one burst and the deliveries of one

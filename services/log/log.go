@@ -4,9 +4,7 @@
 // Runs as:   the log user.
 // Trusts:    the master, which says whose pipe is whose.
 // Distrusts: every line: a child's level is taken as one of five, its text loses
-//
-//	control bytes, its user counts only where the master named none.
-//
+// control bytes, its user counts only where the master named none.
 // Speaks:    the lines of package logline; RFC 3164 to /dev/log; Dovecot's log format.
 //
 // The master gives this service its own standard error as descriptor 2, and no

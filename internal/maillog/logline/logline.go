@@ -5,12 +5,9 @@
 // Runs as:   any worker; pure but for one write on descriptor 2.
 // Trusts:    the caller.
 // Distrusts: the values it prints: control bytes are escaped here and again by
-//
-//	the log service, which believes neither level nor text.
-//
+// the log service, which believes neither level nor text.
 // Speaks:    0x01 LEVEL session TAB user TAB text LF, fields as in package tabline.
-//
-//	A line without 0x01 is somebody's stderr and logged as an error.
+// A line without 0x01 is somebody's stderr and logged as an error.
 package logline
 
 import (

@@ -4,15 +4,12 @@
 // Runs as:   the mail's owner, in a box.
 // Trusts:    its Config.
 // Distrusts: the directories: their owner may put a symlink, a FIFO, a hard link
-//
-//	or a million files anywhere at any time. Directories are opened
-//	first, without following links, and all else is done relative to
-//	them, by names that this package made or checked.
-//
+// or a million files anywhere at any time. Directories are opened
+// first, without following links, and all else is done relative to
+// them, by names that this package made or checked.
 // Speaks:    Maildir and Maildir++ as Dovecot and Courier read them
-//
-//	(spec/maildir.md). Inside the box only the descriptor forms of chmod,
-//	chown and utimes work, so no other is used.
+// (spec/maildir.md). Inside the box only the descriptor forms of chmod,
+// chown and utimes work, so no other is used.
 package maildir
 
 import (

@@ -5,9 +5,7 @@
 // Runs as:   ROOT, in the master; or whoever runs the master.
 // Trusts:    the master's settings, and the spawners, which are root's too.
 // Distrusts: the users of the children: they own the directories that are
-//
-//	opened, and may signal a child as soon as it has their uid.
-//
+// opened, and may signal a child as soon as it has their uid.
 // Speaks:    package wire; design 2.
 //
 // Use: Open a Pool per service, Start a child, hear of it once by callback. The

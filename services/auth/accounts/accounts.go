@@ -4,9 +4,7 @@
 // Runs as:   the auth service user.
 // Trusts:    the two files.
 // Distrusts: nothing else: a static program has no NSS, so accounts that only
-//
-//	LDAP or SSSD knows must be given as numbers.
-//
+// LDAP or SSSD knows must be given as numbers.
 // Speaks:    passwd(5), group(5).
 package accounts
 

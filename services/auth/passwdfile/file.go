@@ -4,10 +4,8 @@
 // Runs as:   the auth service user.
 // Trusts:    the file for what it says of a user.
 // Distrusts: the moment: a file that is missing, unreadable, empty or only half
-//
-//	written makes nobody unknown. Who is in the last good data is still
-//	answered; everyone else gets "later" until the file is whole again.
-//
+// written makes nobody unknown. Who is in the last good data is still
+// answered; everyone else gets "later" until the file is whole again.
 // Speaks:    user:password:uid:gid:gecos:home:shell:extra fields.
 package passwdfile
 

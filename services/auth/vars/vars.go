@@ -4,8 +4,7 @@
 // Trusts:    the administrator for the template's text.
 // Distrusts: the values: a user name put into a path must stay one name in it.
 // Speaks:    Dovecot 2.3's short and long forms with the modifiers L U T R X E
-//
-//	and offset.width; 2.4's pipes to lower, upper, username and domain.
+// and offset.width; 2.4's pipes to lower, upper, username and domain.
 package vars
 
 import (

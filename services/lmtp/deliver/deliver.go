@@ -4,13 +4,10 @@
 // Runs as:   the recipient, in a box that holds that recipient's mail.
 // Trusts:    the master, for its settings and for whose mail it is.
 // Distrusts: the front: its commands are parsed as a stranger's, the message is
-//
-//	read by position only, and its size is checked; the user's own
-//	directories (package maildir).
-//
+// read by position only, and its size is checked; the user's own
+// directories (package maildir).
 // Speaks:    LMTP as the server (package lmtpproto), with XFD for the message
-//
-//	and XCLIENT for what the front knows of the client.
+// and XCLIENT for what the front knows of the client.
 package deliver
 
 import (
