@@ -258,29 +258,35 @@ func meant(name string) string {
 	return fmt.Sprintf("did you mean %q?", name)
 }
 
-// elsewhere says where a name belongs that stands in the wrong block.
+// elsewhere says where a name belongs that stands in the wrong block, also when
+// it is misspelt there.
 func elsewhere(name string) string {
-	var places []string
+	places := map[string]string{} // by name, the first and outermost
+	var names []string
 	var walk func(b *settings.Block)
 	walk = func(b *settings.Block) {
-		_, row := b.Row(name)
-		_, block := b.Block(name)
-		if row || block {
-			place := "in " + b.Kind
-			if b.Kind == "" {
-				place = "at the top level"
+		place := "in " + b.Kind
+		if b.Kind == "" {
+			place = "at the top level"
+		}
+		for _, n := range b.Names() {
+			if _, known := places[n]; !known {
+				places[n] = place
+				names = append(names, n)
 			}
-			places = append(places, place)
 		}
 		for _, inner := range b.Blocks {
 			walk(inner)
 		}
 	}
 	walk(settings.Root())
-	if len(places) == 0 {
-		return ""
+	if place, ok := places[name]; ok {
+		return "it belongs " + place
 	}
-	return "it belongs " + places[0]
+	if n := settings.Nearest(name, names); n != "" {
+		return fmt.Sprintf("did you mean %q? it belongs %s", n, places[n])
+	}
+	return ""
 }
 
 // where names a node for a message: ` in service "lmtp"`.
