@@ -39,7 +39,7 @@ func (m *Master) start(d *daemon) {
 		time.AfterFunc(wait, func() { m.do(func() { m.start(d) }) })
 		return
 	}
-	p := &process{service: d.name, identity: d.identity, born: time.Now()}
+	p := &process{service: d.name, born: time.Now()}
 	theirs, log, err := m.channels(p)
 	if err != nil {
 		m.log.Error("no descriptors for a daemon", "service", d.name, "err", err)

@@ -1,20 +1,12 @@
 package master
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"culver/internal/settings"
-	"culver/internal/settings/finished"
 	"culver/master/internal/rootexec"
 	"culver/master/roster"
 )
@@ -184,7 +176,6 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 	}
 	w := &workers{
 		key:          key,
-		service:      program,
 		logName:      s.Name,
 		class:        s.Name,
 		serviceCount: s.ServiceCount,
@@ -200,208 +191,4 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 	var err error
 	w.spawners, err = openPool(p, bag)
 	return w, err
-}
-
-// daemonProcs is how many threads of a daemon run Go at one time. The log has
-// one writer. The others share the machine with the workers they cause, and a
-// thread that is woken only to find nothing left to do costs more than it helps.
-// A front that delivers itself waits for the disk as well, and holds a P each time.
-func daemonProcs(service string, delivers bool) int {
-	switch {
-	case service == "log":
-		return 1
-	case delivers:
-		return 2 * runtime.NumCPU()
-	}
-	return max(1, runtime.NumCPU()/2)
-}
-
-// fingerprint tells two sets of settings apart.
-func fingerprint(bag finished.Bag, more ...any) string {
-	h := sha256.New()
-	h.Write(bag.Encode())
-	fmt.Fprintf(h, "%+v", more)
-	return string(h.Sum(nil))
-}
-
-// program is what every program of a service shares.
-func (m *Master) program(cfg *settings.Config, s settings.Service, executable string, filter rootexec.Filter) rootexec.Program {
-	return rootexec.Program{
-		Service:    s.Name,
-		Path:       filepath.Join(m.libexec(cfg), executable),
-		Spawner:    filepath.Join(m.libexec(cfg), "culver-spawn"),
-		SpawnerLog: m.stderr,
-		Filter:     filter,
-		Sandbox:    sandboxes[cfg.Global.String("sandbox")],
-		Keep:       m.keep != nil,
-		Logf:       func(format string, args ...any) { m.log.Warn(fmt.Sprintf(format, args...)) },
-	}
-}
-
-var sandboxes = map[string]rootexec.Sandbox{
-	"required":    rootexec.SandboxRequired,
-	"best-effort": rootexec.SandboxBestEffort,
-	"off":         rootexec.SandboxOff,
-}
-
-// libexec is libexec_dir, or the folder of the binary that runs.
-func (m *Master) libexec(cfg *settings.Config) string {
-	if dir := cfg.Global.String("libexec_dir"); dir != "" {
-		return dir
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return "."
-	}
-	return filepath.Dir(exe)
-}
-
-// identity is whom a daemon runs as.
-func (m *Master) identity(s settings.Service) rootexec.Identity {
-	if m.keep != nil {
-		return *m.keep
-	}
-	return rootexec.Identity{UID: s.User.UID, GID: s.User.GID, Groups: s.Groups}
-}
-
-// complete adds what only the master can know.
-func (m *Master) complete(bag finished.Bag, cfg *settings.Config) error {
-	if name, ok := bag["hostname"]; ok && name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return fmt.Errorf("hostname is not set, and the host has no name: %w", err)
-		}
-		bag["hostname"] = host
-	}
-	if zone, err := os.ReadFile("/etc/localtime"); err == nil && len(zone) < finished.MaxSize/4 {
-		bag["zoneinfo"] = string(zone)
-	} else {
-		bag["zoneinfo"] = "" // UTC
-	}
-	if bag["ssl"] == "yes" || bag["ssl"] == "required" {
-		for key, setting := range map[string]string{"ssl_cert_pem": "ssl_cert", "ssl_key_pem": "ssl_key"} {
-			pem, err := os.ReadFile(cfg.Global.String(setting)) // as root; read here, parsed by the front
-			if err != nil {
-				return fmt.Errorf("%s: %w", setting, err)
-			}
-			bag[key] = string(pem)
-		}
-	}
-	return nil
-}
-
-// daemonPaths are what a daemon may reach in the file system.
-func daemonPaths(cfg *settings.Config, service string) (read, write []string) {
-	base := cfg.Global.String("base_dir")
-	switch service {
-	case "log":
-		for _, name := range []string{"log_path", "info_log_path", "debug_log_path"} {
-			if path := cfg.Global.String(name); filepath.IsAbs(path) {
-				write = append(write, filepath.Dir(path))
-			}
-		}
-		return []string{"/dev/log", "/run/systemd/journal", "/etc/localtime", "/usr/share/zoneinfo"}, append(write, base)
-	case "auth":
-		read = []string{base, "/etc/passwd", "/etc/group", "/etc"}
-		for _, db := range slices.Concat(cfg.Passdbs, cfg.Userdbs) {
-			if path := db.Values["path"]; path != "" {
-				read = append(read, filepath.Dir(path))
-			}
-		}
-		return read, nil
-	case "lmtp":
-		read = []string{"/proc", "/etc/hosts", "/etc/resolv.conf", base}
-		if path := foreignAuth(cfg); path != "" {
-			read = append(read, filepath.Dir(path))
-		}
-		write = []string{cfg.Global.String("spool_dir")}
-		if frontDelivers(cfg) {
-			write = append(write, cfg.Global.String("mail_root"))
-		}
-		return read, write
-	}
-	return []string{base}, nil
-}
-
-// frontDelivers tells whether the front saves mail itself: lmtp_reproxy =
-// uid-differs, for users of its own uid below mail_root. Anywhere else that
-// setting means always.
-func frontDelivers(cfg *settings.Config) bool {
-	return cfg.Global.String("lmtp_reproxy") == "uid-differs" && cfg.Global.String("mail_root") != ""
-}
-
-// addDeliver gives such a front what a worker would have: under "deliver/".
-func (m *Master) addDeliver(bag finished.Bag, cfg *settings.Config) error {
-	deliver := settings.For(cfg, "lmtp-deliver")
-	if err := m.complete(deliver, cfg); err != nil {
-		return err
-	}
-	for k, v := range deliver {
-		bag["deliver/"+k] = v
-	}
-	for _, name := range []string{"mail_location", "mail_root", "mail_home_create", "mail_mount_marker"} {
-		bag[name] = cfg.Global.String(name)
-	}
-	return nil
-}
-
-// makeSpool makes spool_dir, the front's own and nobody else's. A directory
-// that has something in it and is another's is left alone: a slip of the pen
-// must not give /tmp or /var/mail to the front.
-func makeSpool(path string, who rootexec.Identity) error {
-	if err := os.Mkdir(path, 0700); err != nil && !os.IsExist(err) {
-		return fmt.Errorf("spool_dir: %w", err)
-	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("spool_dir %s: %w", path, err)
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("spool_dir %s: %w", path, err)
-	}
-	if int(st.Uid) != who.UID {
-		if inside, err := os.ReadDir(path); err != nil || len(inside) > 0 {
-			return fmt.Errorf("spool_dir %s belongs to uid %d and is not empty: want uid %d or an empty directory", path, st.Uid, who.UID)
-		}
-	}
-	if err := cmp.Or(unix.Fchmod(fd, 0700), unix.Fchown(fd, who.UID, who.GID)); err != nil {
-		return fmt.Errorf("spool_dir %s: %w", path, err)
-	}
-	return nil
-}
-
-// openPool puts the settings on a sealed descriptor and starts the spawners.
-func openPool(p rootexec.Program, bag finished.Bag) (*rootexec.Pool, error) {
-	fd, err := sealed(bag.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("service %s: settings: %w", p.Service, err)
-	}
-	defer unix.Close(fd)
-	p.Settings = fd
-	return rootexec.Open(p)
-}
-
-// sealed gives a descriptor of text that nobody can change any more: all the
-// children of a service share it.
-func sealed(text []byte) (int, error) {
-	fd, err := unix.MemfdCreate("settings", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return -1, err
-	}
-	for rest := text; len(rest) > 0; {
-		n, err := unix.Write(fd, rest)
-		if err != nil {
-			unix.Close(fd)
-			return -1, err
-		}
-		rest = rest[n:]
-	}
-	const all = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, all); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }

@@ -10,17 +10,15 @@ import (
 
 	"culver/internal/fdpass"
 	"culver/internal/handoff"
-	"culver/master/internal/rootexec"
 )
 
 // process is one child, from the moment it is asked for until it is reaped.
 // Everything in it belongs to the master's loop.
 type process struct {
-	service  string // its name in the log and in the settings
-	user     string // whom it serves; "" for daemons and for workers of many
-	identity rootexec.Identity
-	pid      int // 0 until the spawner has told
-	born     time.Time
+	service string // its name in the log and in the settings
+	user    string // whom it serves; "" for daemons and for workers of many
+	pid     int    // 0 until the spawner has told
+	born    time.Time
 
 	control *fdpass.Conn
 	out     outbox

@@ -41,7 +41,7 @@ func (w *workers) unused() (n int) {
 }
 
 func (m *Master) spawnSpare(w *workers, who rootexec.Identity) {
-	p := &process{service: w.logName, identity: who, born: time.Now()}
+	p := &process{service: w.logName, born: time.Now()}
 	theirs, log, err := m.channels(p)
 	if err != nil {
 		m.log.Error("no descriptors for a spare worker", "service", w.logName, "err", err)

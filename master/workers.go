@@ -17,7 +17,6 @@ import (
 // of the settings. Everything in it belongs to the master's loop.
 type workers struct {
 	key          string // all that it was made of, to tell whether a reload changes it
-	service      string // as fronts ask for it: "lmtp-deliver"
 	logName      string // as the log shows it: "lmtp"
 	class        string // the service whose fronts may ask
 	limits       roster.Limits
@@ -162,7 +161,7 @@ func (m *Master) evict(w *workers) {
 // spawnFor starts a process for a request. Its first access lies in its control
 // socket before it exists.
 func (m *Master) spawnFor(w *workers, r *request) {
-	p := &process{service: w.logName, identity: r.child.Identity, born: time.Now()}
+	p := &process{service: w.logName, born: time.Now()}
 	if w.serviceCount == 1 {
 		p.user = r.user
 	}

@@ -27,7 +27,7 @@ func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *p
 		procs: map[*process]*post{}, ofUser: map[string]int{}, holds: map[string]*roster.Backoff{},
 	}
 	who := rootexec.Identity{UID: 1000, GID: 1000}
-	p, o := &process{identity: who, born: time.Now()}, &post{who: who}
+	p, o := &process{born: time.Now()}, &post{who: who}
 	theirs, log, err := m.channels(p)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestPIDThatIsNoChildOfOursIsNeverSignalled(t *testing.T) {
 func idleWorkers(t *testing.T, m *Master, w *workers, who rootexec.Identity, n int) {
 	t.Helper()
 	for range n {
-		p, o := &process{identity: who, born: time.Now(), pid: 1 << 30}, &post{who: who, since: time.Now()}
+		p, o := &process{born: time.Now(), pid: 1 << 30}, &post{who: who, since: time.Now()}
 		theirs, log, err := m.channels(p)
 		if err != nil {
 			t.Fatal(err)
@@ -205,7 +205,7 @@ func TestAWorkerThatHasJustCrashedCostsNoDelivery(t *testing.T) {
 	t.Parallel()
 	m, w, _, o := testWorker(t, 0)
 	m.released(w, o)
-	p, crashed := &process{identity: o.who, born: time.Now(), pid: 1 << 30}, &post{who: o.who, since: time.Now().Add(time.Hour)}
+	p, crashed := &process{born: time.Now(), pid: 1 << 30}, &post{who: o.who, since: time.Now().Add(time.Hour)}
 	theirs, log, err := m.channels(p)
 	if err != nil {
 		t.Fatal(err)

@@ -104,7 +104,13 @@ func TestPoolForkThatIsSlowIsWaitedFor(t *testing.T) {
 	serial, done := ask(t, p, uid)
 	s.want(wire.KindBirth, serial)
 	p.heard(s.spawner, wire.Report{Kind: wire.KindForking, Serial: serial})
-	time.Sleep(stoppedAfter + stoppedAfter/2)
+	p.mu.Lock()
+	b := s.spawner.births[serial]
+	p.mu.Unlock()
+	for range 5 { // as often as its clock would call in three seconds
+		b.clock.Stop()
+		p.stuck(b)
+	}
 	p.heard(s.spawner, wire.Report{Kind: wire.KindStarted, Serial: serial, PID: 1 << 30})
 	if r := <-done; r.Err != nil || r.PID != 1<<30 {
 		t.Errorf("got %+v, want the child", r)
