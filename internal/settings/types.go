@@ -211,17 +211,15 @@ func Path() Type {
 	})
 }
 
-// PlainPath is a Path that holds no variables, although Dovecot's may.
-func PlainPath() Type {
-	t := Path()
-	inner := t.canon
-	t.canon = func(v Value) (string, error) {
-		if strings.Contains(v.Text, "%") {
-			return "", Fault{"variables in this path are not in this version", "name one file"}
+// PathTemplate is a Path with variables: one file for each of their values.
+func PathTemplate(known variables) Type {
+	file, text := Path(), Template(known)
+	return Type{Name: "absolute path with variables", write: file.write, canon: func(v Value) (string, error) {
+		if _, err := text.canon(v); err != nil {
+			return "", err
 		}
-		return inner(v)
-	}
-	return t
+		return file.canon(v)
+	}}
 }
 
 // BasePath is a path that may be relative to base_dir.
