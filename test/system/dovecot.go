@@ -14,13 +14,20 @@ import (
 	"culver/internal/mailtest"
 )
 
-// Dovecot is a Dovecot 2.3 of its own in one folder: its LMTP service, and its
-// IMAP program on a pipe.
+// Dovecot is a Dovecot of its own in one folder: its LMTP service, its doveadm
+// server, and its IMAP program on a pipe.
 type Dovecot struct {
 	*mailtest.Process
-	Socket string // LMTP
-	conf   string
+	Socket    string // LMTP
+	Admin     string // doveadm, without a password: mode 0600
+	AdminPort int    // doveadm on 127.0.0.1, with AdminPassword
+
+	dir, conf string
+	root      string // where its programs are, "" for this machine's own
 }
+
+// AdminPassword is the doveadm_password of each Dovecot here.
+const AdminPassword = "secretpw"
 
 // DovecotLimits are the settings of its LMTP service that the benchmark varies.
 type DovecotLimits struct {
@@ -38,6 +45,7 @@ ssl = no
 listen = 127.0.0.1
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
+doveadm_password = %[4]s
 passdb {
   driver = static
   args = nopassword=y allow_nets=local
@@ -54,26 +62,69 @@ service lmtp {
     mode = 0666
   }
 }
+service doveadm {
+  inet_listener {
+    port = %[5]d
+  }
+}
 `
 
 // StartDovecot runs Dovecot in dir for these users.
 func StartDovecot(dir string, users Users, l DovecotLimits) (*Dovecot, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	d, err := newDovecot(dir, users)
+	if err != nil {
 		return nil, err
 	}
-	d := &Dovecot{Socket: filepath.Join(dir, "lmtp"), conf: filepath.Join(dir, "dovecot.conf")}
-	if err := os.WriteFile(filepath.Join(dir, "users"), []byte(users.Passwd()), 0o644); err != nil {
-		return nil, err
-	}
-	conf := fmt.Sprintf(dovecotConf, dir, l.ServiceCount, l.ProcessLimit)
+	conf := fmt.Sprintf(dovecotConf, dir, l.ServiceCount, l.ProcessLimit, AdminPassword, d.AdminPort)
 	if err := os.WriteFile(d.conf, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
-	var err error
-	if d.Process, err = mailtest.Run(filepath.Join(dir, "dovecot.out"), "/usr/sbin/dovecot", "-F", "-c", d.conf); err != nil {
+	if err := d.run(); err != nil {
 		return nil, err
 	}
 	return d, d.Until("an LMTP greeting", 20*time.Second, func() bool { return mailtest.Greets("unix", d.Socket) })
+}
+
+// newDovecot makes the folder and the users file.
+func newDovecot(dir string, users Users) (*Dovecot, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	port, err := mailtest.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	d := &Dovecot{
+		Socket: filepath.Join(dir, "lmtp"), Admin: filepath.Join(dir, "run", "doveadm-server"), AdminPort: port,
+		dir: dir, conf: filepath.Join(dir, "dovecot.conf"),
+	}
+	return d, os.WriteFile(filepath.Join(dir, "users"), []byte(users.Passwd()), 0o644)
+}
+
+func (d *Dovecot) run() error {
+	var err error
+	d.Process, err = mailtest.Run(filepath.Join(d.dir, "dovecot.out"), d.command("/usr/sbin/dovecot", "-F", "-c", d.conf)...)
+	return err
+}
+
+// Said is what a program said and how it ended.
+type Said struct {
+	Out, Err string
+	Code     int
+}
+
+// Doveadm runs this Dovecot's own doveadm with its settings; input may be "".
+func (d *Dovecot) Doveadm(input string, args ...string) (Said, error) {
+	args = d.command("/usr/bin/doveadm", append([]string{"-c", d.conf}, args...)...)
+	c := exec.Command(args[0], args[1:]...)
+	c.Stdin = strings.NewReader(input)
+	var out, errOut strings.Builder
+	c.Stdout, c.Stderr = &out, &errOut
+	err := c.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = nil
+	}
+	return Said{out.String(), errOut.String(), c.ProcessState.ExitCode()}, err
 }
 
 // IMAP runs commands, without tags, as one user on an authenticated session, and
@@ -118,7 +169,7 @@ func (d *Dovecot) IMAP(user string, commands ...string) (string, error) {
 
 // Log is what Dovecot wrote of warnings and errors so far.
 func (d *Dovecot) Log() string {
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(d.conf), "dovecot.log"))
+	text, err := os.ReadFile(filepath.Join(d.dir, "dovecot.log"))
 	if err != nil {
 		return "Error: " + err.Error()
 	}
