@@ -19,7 +19,10 @@ func Escape(s string) string {
 	return string(appendEscaped(make([]byte, 0, len(s)+8), s))
 }
 
-func appendEscaped(out []byte, s string) []byte {
+// AppendBytes adds b to out, escaped.
+func AppendBytes(out, b []byte) []byte { return appendEscaped(out, b) }
+
+func appendEscaped[T string | []byte](out []byte, s T) []byte {
 	for i := range len(s) {
 		switch s[i] {
 		case 0:
