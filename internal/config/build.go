@@ -60,6 +60,7 @@ func (b *builder) derive() {
 		b.global["spool_dir"] = path.Join(base, "spool")
 	}
 	b.global["auth_socket_path"] = under(base, b.global["auth_socket_path"])
+	b.global["doveadm_socket_path"] = under(base, b.global["doveadm_socket_path"])
 	var gids []string
 	for _, name := range b.global.List("mail_access_groups") {
 		gid := b.group(b.root, "mail_access_groups", name)
@@ -131,7 +132,7 @@ func (b *builder) service(builtin settings.Builtin) (settings.Service, bool) {
 	svc.Unix = b.files(n, "unix_listener", builtin.Listeners)
 	svc.FIFO = b.files(n, "fifo_listener", nil)
 	svc.Inet = b.ports(n)
-	return svc, true
+	return svc, !builtin.Optional || len(svc.Unix)+len(svc.FIFO)+len(svc.Inet) > 0
 }
 
 // foreignAuth tells whether users are looked up in another server's socket, and

@@ -200,28 +200,28 @@ func (b *builder) listenerAt(n *node, path string) Pos {
 
 // workers holds what the sharing of worker processes needs.
 func (b *builder) workers(cfg *settings.Config) {
-	s, on := cfg.Service("lmtp")
-	if !on {
-		return
-	}
-	n := b.serviceNode("lmtp")
-	root := cfg.Global["mail_root"]
 	need := func(at Pos, why string) {
-		if root == "" {
+		if cfg.Global["mail_root"] == "" {
 			b.missing(at, why+" needs mail_root", "the box of a process that serves several users covers mail_root")
 		}
 	}
-	if s.ServiceCount != 1 {
-		need(n.at("service_count"), `service "lmtp": service_count other than 1`)
-	}
-	if cfg.Global["lmtp_reproxy"] == "uid-differs" {
-		need(b.root.at("lmtp_reproxy"), `lmtp_reproxy = "uid-differs"`)
-	}
-	if s.MinAvail > 0 {
-		need(n.at("process_min_avail"), `service "lmtp": process_min_avail above 0`)
-		if _, one := b.acc.(Self); !one && !fixedMailID(cfg) {
-			b.missing(n.at("process_min_avail"), `service "lmtp": process_min_avail above 0 needs one fixed mail uid and gid`,
-				"first_valid_uid = last_valid_uid, first_valid_gid = last_valid_gid, system_groups = no")
+	for _, s := range cfg.Services {
+		if !builtinOf(s).Mail {
+			continue
+		}
+		n := b.serviceNode(s.Name)
+		if s.ServiceCount != 1 {
+			need(n.at("service_count"), fmt.Sprintf("service %q: service_count other than 1", s.Name))
+		}
+		if s.Name == "lmtp" && cfg.Global["lmtp_reproxy"] == "uid-differs" {
+			need(b.root.at("lmtp_reproxy"), `lmtp_reproxy = "uid-differs"`)
+		}
+		if s.MinAvail > 0 {
+			need(n.at("process_min_avail"), fmt.Sprintf("service %q: process_min_avail above 0", s.Name))
+			if _, one := b.acc.(Self); !one && !fixedMailID(cfg) {
+				b.missing(n.at("process_min_avail"), fmt.Sprintf("service %q: process_min_avail above 0 needs one fixed mail uid and gid", s.Name),
+					"first_valid_uid = last_valid_uid, first_valid_gid = last_valid_gid, system_groups = no")
+			}
 		}
 	}
 }
@@ -308,6 +308,20 @@ func (b *builder) namespaceRules(cfg *settings.Config) {
 	}
 }
 
+// remoteNotes are about doveadm's inet listeners.
+func remoteNotes(cfg *settings.Config, s settings.Service) (all []string) {
+	for _, i := range s.Inet {
+		if i.SSL {
+			all = append(all, fmt.Sprintf("service doveadm: inet_listener %q is left out: its front speaks no TLS in this version", i.Name))
+		} else if cfg.Global["doveadm_password_file"] == "" {
+			all = append(all, fmt.Sprintf("service doveadm: nobody can log in at inet_listener %q without doveadm_password_file", i.Name))
+		} else {
+			all = append(all, fmt.Sprintf("service doveadm: at inet_listener %q the password and all mail cross the network in the clear", i.Name))
+		}
+	}
+	return all
+}
+
 // Notes are what check tells of a configuration that is valid: what is given
 // up, and what this version leaves out.
 func Notes(cfg *settings.Config) []string {
@@ -315,12 +329,15 @@ func Notes(cfg *settings.Config) []string {
 	note := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, s := range cfg.Services {
 		switch s.Name {
-		case "doveadm", "anvil":
+		case "anvil":
 			note("service %s is checked, but this version starts nothing for it", s.Name)
-		case "lmtp":
+		case "lmtp", "doveadm":
 			if s.ServiceCount != 1 {
-				note("service lmtp: with service_count = %d one process serves several users of one uid: a fault in it reaches all mail below mail_root", s.ServiceCount)
+				note("service %s: with service_count = %d one process serves several users of one uid: a fault in it reaches all mail below mail_root", s.Name, s.ServiceCount)
 			}
+		}
+		if s.Name == "doveadm" {
+			all = append(all, remoteNotes(cfg, s)...)
 		}
 	}
 	switch cfg.Global["sandbox"] {

@@ -105,7 +105,7 @@ passdb "users" {
 	if !ok || len(doveadm.Inet) != 1 || !doveadm.Inet[0].SSL {
 		t.Errorf("got %+v", doveadm)
 	}
-	if notes := strings.Join(Notes(cfg), "\n"); !strings.Contains(notes, "service doveadm is checked, but this version starts nothing for it") {
+	if notes := strings.Join(Notes(cfg), "\n"); !strings.Contains(notes, "inet_listener \"doveadm\" is left out") {
 		t.Errorf("got notes %q", notes)
 	}
 }

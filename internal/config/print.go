@@ -89,7 +89,7 @@ func (p *printer) derived(row settings.Setting) string {
 	switch {
 	case row.Name == "spool_dir":
 		return path.Join(p.cfg.Global["base_dir"], "spool")
-	case row.Name == "auth_socket_path":
+	case row.Name == "auth_socket_path", row.Name == "doveadm_socket_path":
 		return under(p.cfg.Global["base_dir"], row.DefaultValue())
 	case row.From != "" && row.Default == "":
 		return p.cfg.Global[row.From]

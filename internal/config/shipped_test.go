@@ -126,6 +126,9 @@ service log {
 service auth {
   user = 1003
 }
+service doveadm {
+  user = 1005
+}
 service lmtp {
   user = 1004
   unix_listener "lmtp" {

@@ -20,6 +20,7 @@ const (
 	uidLog
 	uidAuth
 	uidLMTP
+	uidDoveadm
 )
 
 // User is one mail user of a system.
@@ -213,9 +214,12 @@ func (c *Culver) settings(o Options, homes string, root bool) string {
 		for _, s := range []struct {
 			name string
 			uid  int
-		}{{"log", uidLog}, {"auth", uidAuth}, {"lmtp", uidLMTP}} {
+		}{{"log", uidLog}, {"auth", uidAuth}, {"lmtp", uidLMTP}, {"doveadm", uidDoveadm}} {
 			say("service %s {\n  user = %d\n}", s.name, s.uid)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(c.Bin, "doveadm-server")); err != nil {
+		say("service doveadm {\n  unix_listener \"doveadm-server\" {\n    mode = 0\n  }\n}") // it was not built
 	}
 	for _, kind := range []string{"passdb", "userdb"} {
 		say("%s \"users\" {\n  path = %q\n}", kind, c.Passwd)

@@ -48,6 +48,14 @@ type Service struct {
 	Inet []InetListener
 }
 
+// Front gives the program that faces the clients of a service, or is all of it.
+func (s Service) Front() string {
+	if s.Name == "doveadm" {
+		return "doveadm-server"
+	}
+	return s.Name
+}
+
 // Limits are the numbers of a service that bound its processes.
 type Limits struct {
 	Processes    int           // process_limit

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"culver/internal/settings/finished"
@@ -21,13 +22,35 @@ type Listener struct {
 	HAProxy bool
 	Reuse   bool // reuse_port
 	Backlog int
+	Class   string // which of the service's front processes serves it; "" where there is one
 }
+
+// The classes of doveadm's fronts. A socket of this host is served by another
+// process than the network: one that a stranger took over has no connection of
+// root's in it.
+const (
+	ClassLocal   = "local"
+	ClassNetwork = "network"
+)
 
 // Listeners lists what the master opens for a service, in the order in which
 // the child finds the descriptors: an inet_listener is one for each of its
 // addresses. Where TLS is off globally, listeners that begin with it are left
-// out.
+// out; in doveadm always, as long as its front speaks none.
 func (c *Config) Listeners(s Service) []Listener {
+	all := c.listeners(s)
+	if s.Name == "doveadm" {
+		for i := range all {
+			all[i].Class = ClassLocal
+			if all[i].Kind == "inet" {
+				all[i].Class = ClassNetwork
+			}
+		}
+	}
+	return all
+}
+
+func (c *Config) listeners(s Service) []Listener {
 	var all []Listener
 	for _, u := range s.Unix {
 		all = append(all, u.listener("unix"))
@@ -36,7 +59,7 @@ func (c *Config) Listeners(s Service) []Listener {
 		all = append(all, u.listener("fifo"))
 	}
 	for _, i := range s.Inet {
-		if i.SSL && c.Global["ssl"] == "no" {
+		if i.SSL && (c.Global["ssl"] == "no" || s.Name == "doveadm") {
 			continue
 		}
 		for _, address := range i.Addresses {
@@ -79,12 +102,19 @@ var programs = map[string]struct {
 	"auth":         {service: "auth", listeners: true, databases: true},
 	"lmtp":         {service: "lmtp", listeners: true},
 	"lmtp-deliver": {service: "lmtp", namespaces: true},
+
+	"doveadm-server": {service: "doveadm", listeners: true},
+	"doveadm-worker": {service: "doveadm", namespaces: true},
 }
 
 // For gives a program exactly the finished settings that it needs. What only
 // the master can know (the host's name, the time zone, certificates) it adds
 // itself.
-func For(c *Config, program string) finished.Bag {
+func For(c *Config, program string) finished.Bag { return ForClass(c, program, "") }
+
+// ForClass is For one of a service's fronts: it learns of its own listeners only.
+// "" is all of them.
+func ForClass(c *Config, program, class string) finished.Bag {
 	p, known := programs[program]
 	if !known {
 		panic("settings: no program " + program)
@@ -100,7 +130,12 @@ func For(c *Config, program string) finished.Bag {
 		bag["service_count"] = strconv.Itoa(s.ServiceCount)
 		bag["process_limit"] = strconv.Itoa(s.Processes)
 		if p.listeners {
-			putListeners(bag, c.Listeners(s))
+			all := c.Listeners(s)
+			if class != "" {
+				bag["class"] = class
+				all = slices.DeleteFunc(all, func(l Listener) bool { return l.Class != class })
+			}
+			putListeners(bag, all)
 		}
 	}
 	if p.databases {

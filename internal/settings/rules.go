@@ -98,6 +98,14 @@ func grace() Type {
 	})
 }
 
+// doveadmCommand is a command as it is typed: words with one blank between them.
+func doveadmCommand(s string) error {
+	if strings.Join(strings.Fields(s), " ") != s {
+		return faultf(`such as "search" or "mailbox list"`, "%q is not a command", s)
+	}
+	return nil
+}
+
 func fieldPair(s string) error {
 	if name, _, ok := strings.Cut(s, "="); !ok || name == "" || strings.ContainsAny(name, " \t") {
 		return faultf(`such as "uid=1000"`, "%q is not NAME=VALUE", s)

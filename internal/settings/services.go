@@ -7,7 +7,8 @@ type Builtin struct {
 	Always    bool // it runs although no file names it
 	Single    bool // exactly one process
 	Mail      bool // its limits are those of workers that serve one user
-	Listens   bool // useless without a listener
+	Listens   bool // useless without a listener, which is a fault
+	Optional  bool // without a listener it does not run, which is no fault
 	Defaults  map[string]string
 	Listeners map[string]map[string]string // unix_listener by path
 }
@@ -29,7 +30,7 @@ func Builtins() []Builtin {
 			}},
 		{Name: "lmtp", Always: true, Mail: true, Listens: true,
 			Defaults: map[string]string{"executable": "lmtp", "user": "culver-lmtp", "extra_groups": group, "protocol": "lmtp", "service_count": "1"}},
-		{Name: "doveadm", Mail: true, Listens: true,
+		{Name: "doveadm", Always: true, Mail: true, Optional: true,
 			Defaults: map[string]string{"executable": "doveadm-server", "user": "culver-doveadm", "extra_groups": group, "service_count": "1"},
 			Listeners: map[string]map[string]string{
 				"doveadm-server": {"mode": "0600"}, // root's, who needs no ticket

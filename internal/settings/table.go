@@ -20,7 +20,7 @@ func Root() *Block {
 // globals are the settings of the top level.
 func globals() []Setting {
 	var all []Setting
-	for _, part := range [][]Setting{masterRows(), limitRows(), mailRows(), quotaRows(), lmtpRows(), networkRows(), authRows(), logRows()} {
+	for _, part := range [][]Setting{masterRows(), limitRows(), mailRows(), quotaRows(), lmtpRows(), doveadmRows(), networkRows(), authRows(), logRows()} {
 		all = append(all, part...)
 	}
 	return all
@@ -34,8 +34,8 @@ func masterRows() []Setting {
 		{Name: "listen", Type: Addresses(), Default: "*\t::", Help: `Addresses of inet listeners that name none. "*" is all of IPv4, "::" all of IPv6.`},
 		{Name: "default_internal_user", Type: AccountName(), Default: "culver", Help: "The account of services that have none of their own."},
 		{Name: "default_internal_group", Type: AccountName(), Default: "culver", Help: "The group whose members may use internal sockets, such as the fronts that ask auth."},
-		{Name: "sandbox", Type: Word("required", "best-effort", "off"), Default: "required", For: "lmtp lmtp-deliver", Help: "Whether children must be boxed by Landlock and seccomp. With required the master does not start where that cannot be had."},
-		{Name: "shutdown_timeout", Type: Time(0, time.Hour), Default: "30s", For: "lmtp lmtp-deliver", Help: "On stop, how long running transactions may take to finish."},
+		{Name: "sandbox", Type: Word("required", "best-effort", "off"), Default: "required", For: "lmtp lmtp-deliver doveadm-server doveadm-worker", Help: "Whether children must be boxed by Landlock and seccomp. With required the master does not start where that cannot be had."},
+		{Name: "shutdown_timeout", Type: Time(0, time.Hour), Default: "30s", For: "lmtp lmtp-deliver doveadm-server doveadm-worker", Help: "On stop, how long running transactions may take to finish."},
 	}
 }
 
@@ -49,8 +49,8 @@ func limitRows() []Setting {
 		{Name: "last_valid_uid", Type: Count(0, maxID), Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
 		{Name: "first_valid_gid", Type: Count(0, maxID), Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
 		{Name: "last_valid_gid", Type: Count(0, maxID), Default: "0", Help: "As last_valid_uid, for groups."},
-		{Name: "worker_queue_limit", Type: Count(1, 1000000), Default: "2000", For: "lmtp", Help: "Deliveries that may wait for a worker at one time. Beyond it the answer is 451 4.3.2. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
-		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp", Help: "How long a delivery may wait for a worker before the answer is 451 4.3.2."},
+		{Name: "worker_queue_limit", Type: Count(1, 1000000), Default: "2000", For: "lmtp doveadm-server", Help: "Deliveries that may wait for a worker at one time. Beyond it the answer is 451 4.3.2. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
+		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp doveadm-server", Help: "How long a delivery may wait for a worker before the answer is 451 4.3.2."},
 	}
 }
 
@@ -70,25 +70,25 @@ func mailRows() []Setting {
 		{Name: "mail_open_timeout", Type: Time(time.Second, 270*time.Second), Default: "10s", Help: "How long opening a user's paths may take. A dead file server then costs this user only."},
 		{Name: "mail_access_groups", Type: Words("groups", nil), Help: "Supplementary groups of every worker."},
 		{Name: "system_groups", Type: Bool(), Default: "no", Help: "Whether a worker also gets the groups that the system's account has."},
-		{Name: "mail_fsync", Type: Word("always", "optimized", "never"), Default: "optimized", For: "lmtp-deliver", Own: true, Help: "When to sync. In always and optimized both file and folder are on disk before a delivery is confirmed."},
-		{Name: "mail_save_crlf", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether files keep CRLF line ends."},
-		{Name: "mail_temp_scan_interval", Type: Anytime(), Default: "1w", For: "lmtp-deliver", Own: true, Help: "How often old files in tmp/ are cleaned. 0 is never."},
+		{Name: "mail_fsync", Type: Word("always", "optimized", "never"), Default: "optimized", For: "lmtp-deliver doveadm-worker", Own: true, Help: "When to sync. In always and optimized both file and folder are on disk before a delivery is confirmed."},
+		{Name: "mail_save_crlf", Type: Bool(), Default: "no", For: "lmtp-deliver doveadm-worker", Own: true, Help: "Whether files keep CRLF line ends."},
+		{Name: "mail_temp_scan_interval", Type: Anytime(), Default: "1w", For: "lmtp-deliver doveadm-worker", Own: true, Help: "How often old files in tmp/ are cleaned. 0 is never."},
 		{Name: "mail_max_size", Type: Size(0, true), Default: "100M", For: "lmtp", Help: "Largest message taken. 0 is no limit."},
 	}
 }
 
 func quotaRows() []Setting {
 	return []Setting{
-		{Name: "quota_rule", Type: List("quota rules", quotaRule), For: "lmtp-deliver", Own: true, Help: `Limits, such as "*:storage=1G", "*:messages=1000", "Trash:storage=+100M", "Spam:ignore". A userdb field quota_rule overrides them.`},
-		{Name: "quota_grace", Type: grace(), Default: "10%", For: "lmtp-deliver", Own: true, Help: "By how much the last message may exceed the limit: a share of it, or a size."},
-		{Name: "quota_full_tempfail", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a full mailbox is answered by 452 (the MTA tries again) and not by 552."},
-		{Name: "quota_enforce", Type: Word("maildirsize", "none"), Default: "maildirsize", For: "lmtp-deliver", Help: "Whether the Maildir++ file maildirsize is kept and enforced."},
+		{Name: "quota_rule", Type: List("quota rules", quotaRule), For: "lmtp-deliver doveadm-worker", Own: true, Help: `Limits, such as "*:storage=1G", "*:messages=1000", "Trash:storage=+100M", "Spam:ignore". A userdb field quota_rule overrides them.`},
+		{Name: "quota_grace", Type: grace(), Default: "10%", For: "lmtp-deliver doveadm-worker", Own: true, Help: "By how much the last message may exceed the limit: a share of it, or a size."},
+		{Name: "quota_full_tempfail", Type: Bool(), Default: "no", For: "lmtp-deliver doveadm-worker", Own: true, Help: "Whether a full mailbox is answered by 452 (the MTA tries again) and not by 552."},
+		{Name: "quota_enforce", Type: Word("maildirsize", "none"), Default: "maildirsize", For: "lmtp-deliver doveadm-worker", Help: "Whether the Maildir++ file maildirsize is kept and enforced."},
 	}
 }
 
 func lmtpRows() []Setting {
 	return []Setting{
-		{Name: "hostname", Type: String(), For: "lmtp lmtp-deliver", Help: "Our name in greetings and Received headers. Empty: the host's full name."},
+		{Name: "hostname", Type: String(), For: "lmtp lmtp-deliver doveadm-server doveadm-worker", Help: "Our name in greetings and Received headers. Empty: the host's full name."},
 		{Name: "login_greeting", Type: String(), Default: "Culver ready.", For: "lmtp lmtp-deliver", Help: "Text of the greeting."},
 		{Name: "recipient_delimiter", Type: String(), Default: "+", For: "lmtp lmtp-deliver", Help: "Characters that separate a user name from a detail, as in user+detail@domain. Empty: none."},
 		{Name: "lmtp_save_to_detail_mailbox", Type: Bool(), Default: "no", For: "lmtp lmtp-deliver", Own: true, Help: "Whether mail to user+Folder goes into Folder."},
@@ -115,6 +115,19 @@ func lmtpRows() []Setting {
 	}
 }
 
+func doveadmRows() []Setting {
+	return []Setting{
+		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise."},
+		{Name: "doveadm_worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections that one doveadm command keeps busy on each server, which is how many users are worked on at one time. 0: two for each core, at least 4."},
+		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server", Help: "The name that goes with the password of doveadm_password_file."},
+		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else. Empty: nobody can log in there."},
+		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},
+		{Name: "doveadm_worker_timeout", Type: Time(time.Second, 24*time.Hour), Default: "2m", For: "doveadm-server doveadm-worker", Help: "How long a worker may give no sign of work before it is ended. A working one gives a sign every second."},
+		{Name: "doveadm_command_timeout", Type: Time(time.Second, 1000*time.Hour), Default: "6h", For: "doveadm-server doveadm-worker", Help: "How long one command may take for one user. Its worker is killed then."},
+		{Name: "doveadm_auth_timeout", Type: Time(time.Second, time.Hour), Default: "30s", For: "doveadm-server", Help: "How long a client may take to say who it is."},
+	}
+}
+
 func networkRows() []Setting {
 	return []Setting{
 		{Name: "login_trusted_networks", Type: Networks(), For: "lmtp", Help: "Peers that may tell whom they speak for (XCLIENT)."},
@@ -129,11 +142,11 @@ func networkRows() []Setting {
 
 func authRows() []Setting {
 	return []Setting{
-		{Name: "auth_socket_path", Type: BasePath(), Default: "auth-userdb", For: "lmtp", Help: "The socket where users are looked up. It may be another server's."},
+		{Name: "auth_socket_path", Type: BasePath(), Default: "auth-userdb", For: "lmtp doveadm-server", Help: "The socket where users are looked up. It may be another server's."},
 		{Name: "auth_username_format", Type: Template(userVariables), Default: "%Lu", For: "auth", Help: "How a name becomes the user's name: %Lu is the whole of it in lower case, %n the part before the @."},
 		{Name: "auth_username_chars", Type: String(), Default: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@", For: "auth", Help: "Characters that a user name may hold. Empty: all."},
 		{Name: "auth_default_realm", Type: String(), For: "auth", Help: "Domain of names without one."},
-		{Name: "auth_lookup_timeout", Type: Time(time.Second, 270*time.Second), Default: "30s", For: "lmtp auth lmtp-deliver", Help: "How long a lookup may take before it is a temporary failure."},
+		{Name: "auth_lookup_timeout", Type: Time(time.Second, 270*time.Second), Default: "30s", For: "lmtp auth lmtp-deliver doveadm-server", Help: "How long a lookup may take before it is a temporary failure."},
 	}
 }
 
@@ -144,7 +157,7 @@ func logRows() []Setting {
 		{Name: "debug_log_path", Type: LogPath(true), For: "log", Help: "Where lines of level debug go. Empty: as info_log_path."},
 		{Name: "syslog_facility", Type: Word("mail", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), Default: "mail", For: "log", Help: "Facility of lines to syslog."},
 		{Name: "log_timestamp", Type: String(), Default: "%b %d %H:%M:%S ", For: "log", Help: "Time before each line in a file, in the form of strftime."},
-		{Name: "log_debug", Type: Bool(), Default: "no", For: "log auth lmtp lmtp-deliver", Help: "Whether lines of level debug are written at all."},
+		{Name: "log_debug", Type: Bool(), Default: "no", For: "log auth lmtp lmtp-deliver doveadm-server doveadm-worker", Help: "Whether lines of level debug are written at all."},
 	}
 }
 

@@ -20,7 +20,7 @@ func serviceBlock() *Block {
 			{Name: "process_limit", Type: Count(1, 100000), From: "default_process_limit", Help: "Most processes at one time. Further work waits in a queue. log, auth and anvil are one process each."},
 			{Name: "process_min_avail", Type: Count(0, 100000), Default: "0", Help: "Idle processes kept ready."},
 			{Name: "client_limit", Type: Count(1, 1000000), From: "default_client_limit", Help: "Most clients of one process at one time."},
-			{Name: "service_count", Type: Count(0, 1000000000), Default: "0", Help: "User accesses that a worker serves in its life. 1: one user, then exit. 0: no limit."},
+			{Name: "service_count", Type: Count(0, 1000000000), Default: "0", Help: "User accesses that a worker serves in its life. 1: one user, then exit. 0: no limit; only users of one uid, and with mail_root."},
 			{Name: "idle_kill", Type: Time(time.Second, 1000*time.Hour, "never", "infinite"), From: "default_idle_kill", Help: "Idle time after which a process that is not needed ends."},
 			{Name: "vsz_limit", Type: Size(LeastVSZ, true), From: "default_vsz_limit", Help: "Memory of one process: of a worker in lmtp and doveadm, whose front is bounded by client_limit and spool_limit, of the service itself elsewhere. 0 is no limit."},
 		},
@@ -78,15 +78,15 @@ func namespaceBlock() *Block {
 		Kind: "namespace", Label: "NAME",
 		Help: "A part of the tree of folders as IMAP clients see it. Without any there is one, without a prefix, that holds INBOX. It should be what the IMAP server on the same Maildirs has.",
 		Rows: []Setting{
-			{Name: "prefix", Type: String(), For: "lmtp-deliver", Help: "How names of this namespace begin; ends with the separator."},
-			{Name: "separator", Type: String(), For: "lmtp-deliver", Help: "The character between the levels of a name. Empty: that of the layout, . for Maildir++ and / for fs."},
-			{Name: "inbox", Type: Bool(), Default: "no", For: "lmtp-deliver", Help: "Whether INBOX is here."},
+			{Name: "prefix", Type: String(), For: "lmtp-deliver doveadm-worker", Help: "How names of this namespace begin; ends with the separator."},
+			{Name: "separator", Type: String(), For: "lmtp-deliver doveadm-worker", Help: "The character between the levels of a name. Empty: that of the layout, . for Maildir++ and / for fs."},
+			{Name: "inbox", Type: Bool(), Default: "no", For: "lmtp-deliver doveadm-worker", Help: "Whether INBOX is here."},
 		},
 		Blocks: []*Block{{
 			Kind: "mailbox", Label: "NAME", Help: "A folder of the namespace, its name without the prefix.",
 			Rows: []Setting{
-				{Name: "auto", Type: Word("no", "create", "subscribe"), Default: "no", For: "lmtp-deliver", Help: "Whether it exists without having been made, and is subscribed to."},
-				{Name: "special_use", Type: Word("", `\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Important`, `\Junk`, `\Sent`, `\Trash`), For: "lmtp-deliver", Help: `What it is for, such as "\\Trash".`},
+				{Name: "auto", Type: Word("no", "create", "subscribe"), Default: "no", For: "lmtp-deliver doveadm-worker", Help: "Whether it exists without having been made, and is subscribed to."},
+				{Name: "special_use", Type: Word("", `\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Important`, `\Junk`, `\Sent`, `\Trash`), For: "lmtp-deliver doveadm-worker", Help: `What it is for, such as "\\Trash".`},
 			},
 		}},
 	}

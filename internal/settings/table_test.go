@@ -170,6 +170,35 @@ func TestForHandsOutOnlyWhatIsNeeded(t *testing.T) {
 	}
 }
 
+func TestEachFrontOfDoveadmLearnsOfItsOwnListeners(t *testing.T) {
+	t.Parallel()
+	cfg := &Config{Global: map[string]string{}}
+	for _, row := range globals() {
+		cfg.Global[row.Name] = row.DefaultValue()
+	}
+	cfg.Services = []Service{{
+		Name: "doveadm",
+		Unix: []UnixListener{{Path: "/run/x/doveadm-server", Mode: 0o600}},
+		Inet: []InetListener{{Name: "doveadm", Addresses: []string{"*", "::"}, Port: 24245}, {Name: "tls", Addresses: []string{"*"}, Port: 1, SSL: true}},
+	}}
+	for _, tt := range []struct{ class, count, first string }{
+		{ClassLocal, "1", "doveadm-server"}, {ClassNetwork, "2", "doveadm"},
+	} {
+		bag := ForClass(cfg, "doveadm-server", tt.class)
+		if bag["class"] != tt.class || bag["listener/count"] != tt.count || bag["listener/0/name"] != tt.first {
+			t.Errorf("%s: got class %q, %s listeners, the first %q", tt.class, bag["class"], bag["listener/count"], bag["listener/0/name"])
+		}
+		for _, name := range []string{"doveadm_password_file", "passdb/count", "namespace/count", "quota_rule"} {
+			if _, ok := bag[name]; ok {
+				t.Errorf("%s: %s is there", tt.class, name)
+			}
+		}
+	}
+	if bag := For(cfg, "doveadm-worker"); bag["doveadm_username"] != "" || bag["quota_enforce"] == "" || bag["namespace/count"] != "0" {
+		t.Errorf("the worker got %v", bag)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
