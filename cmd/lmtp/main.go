@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"culver/internal/authproto"
+	"culver/internal/favour"
 	"culver/internal/maillog/logline"
 	"culver/internal/worker"
 	"culver/services/lmtp"
@@ -31,7 +32,7 @@ func main() {
 		Dial:    authproto.Path(p.Settings.String("auth_socket_path")),
 		Timeout: p.Settings.Duration("auth_lookup_timeout"),
 	}
-	control := lmtp.NewControl(p.Control)
+	control := favour.NewControl(p.Control, "lmtp-deliver")
 	front := lmtp.New(options, users, control, log)
 
 	if front.Local, err = lmtp.NewLocal(p.Settings); err != nil {

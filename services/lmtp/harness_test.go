@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/authproto"
+	"culver/internal/favour"
 	"culver/internal/fdpass"
 	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
@@ -76,7 +77,7 @@ func start(t testing.TB, o Options, network string, l Listener) *world {
 	masterEnd, _ := fdpass.New(b, "control, master's end")
 	w := &world{t: t, master: masterEnd, served: make(chan struct{}),
 		refuse: map[string]handoff.Message{}, play: map[string]func(*fakeWorker){}}
-	control := NewControl(frontEnd)
+	control := favour.NewControl(frontEnd, "lmtp-deliver")
 	w.front = New(o, w, control, w.log)
 	addr := filepath.Join(t.TempDir(), "lmtp")
 	if network == "tcp" {
@@ -172,7 +173,7 @@ func (w *world) runMaster() {
 }
 
 func (w *world) request(m handoff.Message) {
-	if m.Service != workerService {
+	if m.Service != "lmtp-deliver" {
 		w.t.Errorf("request for %q", m.Service)
 	}
 	w.mu.Lock()

@@ -31,7 +31,7 @@ type Users interface {
 }
 
 // Workers gives one end of a stream socketpair whose other end a worker of that
-// user has; the caller closes it. Its error may be a *Refusal.
+// user has; the caller closes it. Its error may be a *favour.Refusal.
 type Workers interface {
 	Worker(ctx context.Context, user string) (fd int, err error)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/authproto"
+	"culver/internal/favour"
 	"culver/internal/fdpass"
 	"culver/internal/grant"
 	"culver/internal/handoff"
@@ -120,13 +121,13 @@ func (l *Local) enter(ctx context.Context, user string) (done func(), err error)
 	defer cancel()
 	leave, ok := l.turns.enter(ctx, user)
 	if !ok {
-		return nil, &Refusal{Code: handoff.CodeLimit, Setting: "lmtp_user_concurrency_limit"}
+		return nil, &favour.Refusal{Code: handoff.CodeLimit, Setting: "lmtp_user_concurrency_limit"}
 	}
 	select {
 	case l.slots <- struct{}{}:
 	case <-ctx.Done():
 		leave()
-		return nil, &Refusal{Code: handoff.CodeLimit, Setting: "process_limit"}
+		return nil, &favour.Refusal{Code: handoff.CodeLimit, Setting: "process_limit"}
 	}
 	return func() { <-l.slots; leave() }, nil
 }

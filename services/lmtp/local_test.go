@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/authproto"
+	"culver/internal/favour"
 	"culver/internal/settings/finished"
 )
 
@@ -58,7 +59,7 @@ func TestLocalHoldsAUserToHisLimit(t *testing.T) {
 	enter := func(user, want string) func() {
 		t.Helper()
 		done, err := l.enter(context.Background(), user)
-		var r *Refusal
+		var r *favour.Refusal
 		if got := errors.As(err, &r); got != (want != "") || got && r.Setting != want {
 			t.Fatalf("%s: got %v, want %q", user, err, want)
 		}

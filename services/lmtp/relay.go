@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/authproto"
+	"culver/internal/favour"
 	"culver/internal/fdpass"
 	"culver/internal/handoff"
 	"culver/internal/lmtpproto"
@@ -53,7 +54,7 @@ func (f *Front) worker(ctx context.Context, u authproto.User) (int, error) {
 	select {
 	case f.asking <- struct{}{}:
 	case <-ctx.Done():
-		return -1, &Refusal{Code: handoff.CodeLimit, Setting: "worker_queue_limit"}
+		return -1, &favour.Refusal{Code: handoff.CodeLimit, Setting: "worker_queue_limit"}
 	}
 	defer func() { <-f.asking }()
 	return f.Workers.Worker(ctx, u.Name)
@@ -62,7 +63,7 @@ func (f *Front) worker(ctx context.Context, u authproto.User) (int, error) {
 // gravity is the level of the line about a worker that did not come: a limit
 // does what it is for, and for each recipient of a busy hour.
 func gravity(err error) logline.Level {
-	var r *Refusal
+	var r *favour.Refusal
 	if errors.As(err, &r) && r.Code == handoff.CodeLimit {
 		return logline.Warn
 	}
@@ -75,7 +76,7 @@ var tempfail = lmtpproto.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary in
 // at RCPT and not a moment later, its source may be half written, and the next
 // try's RCPT will have the answer.
 func refusal(err error) lmtpproto.Reply {
-	var r *Refusal
+	var r *favour.Refusal
 	if !errors.As(err, &r) {
 		return tempfail
 	}

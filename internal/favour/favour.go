@@ -1,4 +1,11 @@
-package lmtp
+// Package favour is a front's side of its control socket: it asks the master
+// for workers, and tells it how many more clients there is room for.
+//
+// Runs as:   a front, under its service's user.
+// Trusts:    the master.
+// Distrusts: nobody else speaks here; an answer that nobody waits for is closed.
+// Speaks:    package handoff on descriptor 3.
+package favour
 
 import (
 	"context"
@@ -12,11 +19,8 @@ import (
 	"culver/internal/handoff"
 )
 
-// workerService is what a front of LMTP may ask the master for.
-const workerService = "lmtp-deliver"
-
-// errMasterGone says that nobody is left who could make a worker.
-var errMasterGone = errors.New("the master is gone")
+// ErrMasterGone says that nobody is left who could make a worker.
+var ErrMasterGone = errors.New("the master is gone")
 
 // Refusal is the master's answer where no worker comes.
 type Refusal struct {
@@ -53,7 +57,8 @@ const maxLetters = 1 << 16
 // numbers, answers come back in any order. A master that is slow to read holds
 // up nobody: each waits as long as its own context lives.
 type Control struct {
-	conn *fdpass.Conn
+	conn    *fdpass.Conn
+	service string // the workers that this front may ask for
 
 	mu      sync.Mutex
 	last    uint64
@@ -82,27 +87,34 @@ type letter struct {
 }
 
 // NewControl takes over the control socket, which must be non-blocking.
-func NewControl(c *fdpass.Conn) *Control {
-	return &Control{conn: c, waiting: map[uint64]*pending{}}
+func NewControl(c *fdpass.Conn, service string) *Control {
+	return &Control{conn: c, service: service, waiting: map[uint64]*pending{}}
 }
 
 // Worker asks the master for a worker, and waits for it as long as ctx lives.
-func (c *Control) Worker(ctx context.Context, user string) (int, error) {
+// The caller closes fd. The error may be a *Refusal.
+func (c *Control) Worker(ctx context.Context, user string) (fd int, err error) {
+	fd, _, err = c.Numbered(ctx, user)
+	return fd, err
+}
+
+// Numbered is Worker for who may have to Abandon the worker by its number.
+func (c *Control) Numbered(ctx context.Context, user string) (fd int, id uint64, err error) {
 	id, p, err := c.ask(user)
 	if err != nil {
-		return -1, err
+		return -1, 0, err
 	}
+	var a answer
 	select {
-	case a := <-p.answer:
-		return a.worker()
+	case a = <-p.answer:
 	case <-ctx.Done():
+		if c.cancel(id) {
+			return -1, 0, ctx.Err()
+		}
+		a = <-p.answer // it is on its way to us already
 	}
-	if !c.cancel(id) {
-		// The answer is on its way to us already.
-		a := <-p.answer
-		return a.worker()
-	}
-	return -1, ctx.Err()
+	fd, err = a.worker()
+	return fd, id, err
 }
 
 func (a answer) worker() (int, error) {
@@ -110,7 +122,7 @@ func (a answer) worker() (int, error) {
 	case a.err != nil:
 		return -1, a.err
 	case a.msg.Kind == 0:
-		return -1, errMasterGone
+		return -1, ErrMasterGone
 	case a.msg.Code == handoff.CodeOK && a.fd >= 0:
 		return a.fd, nil
 	case a.fd >= 0:
@@ -124,14 +136,14 @@ func (c *Control) ask(user string) (uint64, *pending, error) {
 	defer c.mu.Unlock()
 	switch {
 	case c.gone:
-		return 0, nil, errMasterGone
+		return 0, nil, ErrMasterGone
 	case len(c.queue) >= maxLetters:
 		return 0, nil, errStalled
 	}
 	c.last++
 	p := &pending{answer: make(chan answer, 1)}
 	c.waiting[c.last] = p
-	req := handoff.Message{Kind: handoff.KindRequest, ID: c.last, Service: workerService, User: user}
+	req := handoff.Message{Kind: handoff.KindRequest, ID: c.last, Service: c.service, User: user}
 	c.post(letter{c.last, true, req.Append(make([]byte, 0, 128))})
 	return c.last, p, nil
 }
