@@ -1,0 +1,147 @@
+package command
+
+import "strings"
+
+// ExitUsage is the exit status, and the wire's status, of every UsageError.
+const ExitUsage = 64
+
+// UsageError is a command line that means nothing.
+type UsageError struct {
+	Spec    *Spec  // whose usage was hurt, nil where no command was found
+	What    string // one line
+	Hint    string // one line, or ""
+	Usage   string // the lines that show how it is written, or ""
+	Unknown bool   // no such command
+}
+
+// Error gives what is wrong in one line.
+func (e *UsageError) Error() string {
+	if e.Hint == "" {
+		return e.What
+	}
+	return e.What + " (" + e.Hint + ")"
+}
+
+// Text is the error with the usage lines, for a terminal.
+func (e *UsageError) Text() string {
+	switch {
+	case e.Usage != "":
+		return "doveadm: " + e.Error() + "\n" + e.Usage
+	case e.Spec != nil:
+		return "doveadm " + e.Spec.Name + ": " + e.Error() + "\nusage: " + e.Spec.Usage() + "\n"
+	}
+	return "doveadm: " + e.Error() + "\n"
+}
+
+func (s *Spec) wrong(what, hint string) *UsageError {
+	return &UsageError{Spec: s, What: what, Hint: hint}
+}
+
+// unknown says why no command begins with these words.
+func unknown(words []string) *UsageError {
+	first, _, _ := strings.Cut(words[0], " ")
+	group := Group(first)
+	said := words[0]
+	if len(group) > 0 && said == first {
+		if len(words) == 1 {
+			return &UsageError{What: first + " is several commands", Usage: overview(group)}
+		}
+		said += " " + words[1]
+	}
+	if len(group) > 0 {
+		var names []string
+		for _, s := range group {
+			names = append(names, s.Name)
+		}
+		return &UsageError{What: "unknown command " + Quote(said), Hint: didYouMean(said, names), Usage: overview(group), Unknown: true}
+	}
+	var names []string
+	for i := range table {
+		name, _, _ := strings.Cut(table[i].Name, " ")
+		names = append(names, name, table[i].Name)
+	}
+	hint := didYouMean(said, names)
+	if hint == "" && len(words) > 1 {
+		hint = didYouMean(said+" "+words[1], names)
+	}
+	if hint == "" {
+		hint = "doveadm help lists the commands"
+	}
+	return &UsageError{What: "unknown command " + Quote(said), Hint: hint, Unknown: true}
+}
+
+func didYouMean(word string, candidates []string) string {
+	if near := nearest(word, candidates); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return ""
+}
+
+// maxNear bounds a word that is compared with others: longer is no slip.
+const maxNear = 64
+
+// nearest gives the candidate that a misspelt word most likely means, or "".
+func nearest(word string, candidates []string) string {
+	if len(word) > maxNear {
+		return ""
+	}
+	best, least := "", 3 // more than two slips are another word
+	if len(word) <= 4 {
+		least = 2
+	}
+	for _, c := range candidates {
+		if d := slips(word, c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// slips counts the letters left out, added, changed or exchanged with their
+// neighbour that make b of a.
+func slips(a, b string) int {
+	var before, last, now [maxNear + 1]int
+	if len(b) > maxNear {
+		return maxNear
+	}
+	for j := range len(b) + 1 {
+		last[j] = j
+	}
+	for i := range len(a) {
+		now[0] = i + 1
+		for j := range len(b) {
+			change := 1
+			if a[i] == b[j] {
+				change = 0
+			}
+			now[j+1] = min(last[j]+change, last[j+1]+1, now[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				now[j+1] = min(now[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, now
+	}
+	return last[len(b)]
+}
+
+// maxQuoted bounds how much of a word an error repeats.
+const maxQuoted = 80
+
+// Quote gives a word as a message may show it: short, without control bytes.
+func Quote(word string) string {
+	const hex = "0123456789abcdef"
+	out := []byte{'"'}
+	for i, r := range word {
+		switch {
+		case i >= maxQuoted:
+			return string(append(out, `..."`...))
+		case r == '"' || r == '\\':
+			out = append(out, '\\', byte(r))
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd:
+			out = append(out, '\\', 'x', hex[word[i]>>4], hex[word[i]&15])
+		default:
+			out = append(out, string(r)...)
+		}
+	}
+	return string(append(out, '"'))
+}
