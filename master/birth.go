@@ -35,7 +35,6 @@ type births struct {
 	systemGroups bool
 	grants       *grant.Maker
 	mailRoot     string // mail_root
-	shared       bool   // a worker may serve several users, so its box is mail_root; else each has its own
 	marker       string // mail_mount_marker
 	make         bool   // mail_home_create
 	openTimeout  time.Duration
@@ -54,9 +53,6 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 		marker:       v.String("mail_mount_marker"),
 		make:         v.Bool("mail_home_create"),
 		openTimeout:  v.Duration("mail_open_timeout"),
-	}
-	if s, ok := cfg.Service("lmtp"); ok {
-		b.shared = s.ServiceCount != 1 || s.MinAvail > 0
 	}
 	for _, s := range cfg.Services {
 		b.bounds.Never = append(b.bounds.Never, s.User.UID)
@@ -78,9 +74,11 @@ func newBirths(cfg *settings.Config, keep *rootexec.Identity) (births, error) {
 
 var errNoIdentity = errors.New("auth gave no uid or no gid")
 
-// of checks one answer of auth. Its error is about this user alone and
+// of checks one answer of auth, and makes of it a birth in a pool of a service.
+// In one that is shared a worker may serve several users, so its box is
+// mail_root; else each has its own. Its error is about this user alone and
 // temporary.
-func (b *births) of(u authproto.User) (birth, error) {
+func (b *births) of(u authproto.User, service string, shared bool) (birth, error) {
 	who, err := b.identity(u)
 	if err != nil {
 		return birth{}, err
@@ -89,8 +87,9 @@ func (b *births) of(u authproto.User) (birth, error) {
 	if err != nil {
 		return birth{}, err
 	}
+	g.Bag["service"] = service
 	child := rootexec.Child{Identity: who, User: u.Name, Deadline: b.openTimeout}
-	if b.shared {
+	if shared {
 		child.Paths = []rootexec.Path{{Above: b.mailRoot}}
 	} else {
 		child.Paths = b.paths(u.Home, g.Outside)

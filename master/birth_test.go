@@ -34,7 +34,7 @@ func ann() authproto.User {
 func TestBirthOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	b := testBirths(t, "maildir:%h/Maildir:CONTROL=/var/control/%u")
-	got, err := b.of(ann())
+	got, err := b.of(ann(), "doveadm", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestBirthOfAnOrdinaryUser(t *testing.T) {
 		t.Errorf("paths: got %+v, want %+v", got.child.Paths, want)
 	}
 	for key, want := range map[string]string{
-		"user": "ann", "mail_path": "/home/ann/Maildir", "control_path": "/var/control/ann", "uid": "1000", "mail_layout": "maildir++",
+		"service": "doveadm", "user": "ann", "mail_path": "/home/ann/Maildir", "control_path": "/var/control/ann", "uid": "1000", "mail_layout": "maildir++",
 	} {
 		if got := got.grant[key]; got != want {
 			t.Errorf("grant %s: got %q, want %q", key, got, want)
@@ -77,7 +77,7 @@ func TestBirthIsRefused(t *testing.T) {
 			b := testBirths(t, "maildir:~/Maildir")
 			u := ann()
 			tt.change(&u)
-			_, err := b.of(u)
+			_, err := b.of(u, "lmtp", false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error about %q", err, tt.want)
 			}
@@ -93,7 +93,7 @@ func TestUserdbFieldsOverrideOnlyAUsersOwnSettings(t *testing.T) {
 		"quota_rule": "*:storage=1G", "quota_rule2": "Trash:ignore", "mail_fsync": "always",
 		"sandbox": "off", "uid": "0", "mail_root": "/", "nonsense": "x",
 	}
-	got, err := b.of(u)
+	got, err := b.of(u, "lmtp", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,10 +116,10 @@ func TestUserdbFieldsOverrideOnlyAUsersOwnSettings(t *testing.T) {
 func TestMailRootIsTheWholeBoxOfASharedWorker(t *testing.T) {
 	t.Parallel()
 	b := testBirths(t, "maildir:~/Maildir")
-	b.shared, b.mailRoot, b.marker = true, "/srv/mail", ".mounted"
+	b.mailRoot, b.marker = "/srv/mail", ".mounted"
 	u := ann()
 	u.Home = "/srv/mail/ann"
-	got, err := b.of(u)
+	got, err := b.of(u, "lmtp", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,8 +129,7 @@ func TestMailRootIsTheWholeBoxOfASharedWorker(t *testing.T) {
 	if got, want := got.child.Marker, "/srv/mail/.mounted"; got != want {
 		t.Errorf("marker: got %s, want %s", got, want)
 	}
-	b.shared = false
-	if got, err = b.of(u); err != nil {
+	if got, err = b.of(u, "lmtp", false); err != nil {
 		t.Fatal(err)
 	}
 	if got := got.child.Paths; len(got) != 1 || got[0].Above != u.Home {
@@ -144,7 +143,7 @@ func TestNonRootModeKeepsOneIdentity(t *testing.T) {
 	b.keep = &rootexec.Identity{UID: 1234, GID: 1234}
 	u := ann()
 	u.UID, u.GID = -1, -1
-	got, err := b.of(u)
+	got, err := b.of(u, "lmtp", false)
 	if err != nil || got.child.UID != 1234 {
 		t.Errorf("got uid %d, %v; want 1234", got.child.UID, err)
 	}
@@ -174,7 +173,7 @@ func TestAGrantThatIsTooLargeIsSaidClearly(t *testing.T) {
 	u := ann()
 	u.Fields["lda_original_recipient_header"] = strings.Repeat("x", handoff.MaxGrant)
 	u.Fields["deliver_log_format"] = strings.Repeat("x", handoff.MaxGrant)
-	if _, err := b.of(u); err == nil || !strings.Contains(err.Error(), "16384 bytes") {
+	if _, err := b.of(u, "lmtp", false); err == nil || !strings.Contains(err.Error(), "16384 bytes") {
 		t.Errorf("got %v, want the limit named", err)
 	}
 }

@@ -23,11 +23,11 @@ type generation struct {
 }
 
 // workerPrograms are the per-user programs of the services that have a front.
-var workerPrograms = map[string]string{"lmtp": "lmtp-deliver"}
+var workerPrograms = map[string]string{"lmtp": "lmtp-deliver", "doveadm": "doveadm-worker"}
 
 // startOrder is the order of the first start: the log before everybody who has
 // something to say, auth before those who ask.
-var startOrder = []string{"log", "auth", "lmtp"}
+var startOrder = []string{"log", "auth", "lmtp", "doveadm"}
 
 // started tells whether this version has a program for a service.
 func started(s settings.Service) bool { return slices.Contains(startOrder, s.Name) }
@@ -67,11 +67,13 @@ func (m *Master) build(cfg *settings.Config, fds map[string][]int, old *generati
 }
 
 func (m *Master) addService(g *generation, cfg *settings.Config, s settings.Service, fds []int, old *generation) error {
-	d, err := m.newDaemon(cfg, s, fds, old)
-	if err != nil {
-		return err
+	for _, part := range parts(cfg.Listeners(s), fds) {
+		d, err := m.newDaemon(cfg, s, part, old)
+		if err != nil {
+			return err
+		}
+		g.daemons = append(g.daemons, d)
 	}
-	g.daemons = append(g.daemons, d)
 	if program, ok := workerPrograms[s.Name]; ok {
 		w, err := m.newWorkers(cfg, s, program, g.births, old)
 		if err != nil {
@@ -80,6 +82,29 @@ func (m *Master) addService(g *generation, cfg *settings.Config, s settings.Serv
 		g.pools[program] = w
 	}
 	return nil
+}
+
+// part is what one daemon of a service has of its listeners.
+type part struct {
+	class string
+	fds   []int
+}
+
+// parts gives one daemon each class of listeners, which most services have one
+// of, and those without listeners as well.
+func parts(all []settings.Listener, fds []int) (out []part) {
+	for i, l := range all {
+		at := slices.IndexFunc(out, func(p part) bool { return p.class == l.Class })
+		if at < 0 {
+			at = len(out)
+			out = append(out, part{class: l.Class})
+		}
+		out[at].fds = append(out[at].fds, fds[i])
+	}
+	if out == nil {
+		out = []part{{}}
+	}
+	return out
 }
 
 // discard closes what a generation does not share with the one that stays.
@@ -111,11 +136,17 @@ func foreignAuth(cfg *settings.Config) string {
 	return path
 }
 
-func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, old *generation) (*daemon, error) {
+func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, old *generation) (*daemon, error) {
 	v := cfg.Global
-	bag := settings.For(cfg, s.Name)
+	bag := settings.ForClass(cfg, s.Front(), part.class)
 	if err := m.complete(bag, cfg); err != nil {
 		return nil, err
+	}
+	if part.class == settings.ClassNetwork {
+		var err error
+		if bag["doveadm_password"], err = readPassword(v.String("doveadm_password_file")); err != nil {
+			return nil, err
+		}
 	}
 	if s.Name == "lmtp" && frontDelivers(cfg) {
 		if err := m.addDeliver(bag, cfg); err != nil {
@@ -123,7 +154,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 		}
 	}
 	who := m.identity(s)
-	key := fingerprint(bag, s.Executable, s.Limits, who, fds, v.String("sandbox"), m.libexec(cfg))
+	key := fingerprint(bag, s.Executable, s.Limits, who, part.fds, v.String("sandbox"), m.libexec(cfg))
 	if old != nil {
 		for _, d := range old.daemons {
 			if d.name == s.Name && d.key == key {
@@ -132,7 +163,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, fds []int, 
 		}
 	}
 	p := m.program(cfg, s, s.Executable, rootexec.FilterDaemon)
-	p.Listeners, p.Spawners = fds, 1
+	p.Listeners, p.Spawners = part.fds, 1
 	p.ReadOnly, p.ReadWrite = daemonPaths(cfg, s.Name)
 	p.Env = append(p.Env, "GOMAXPROCS="+strconv.Itoa(daemonProcs(s.Name, s.Name == "lmtp" && frontDelivers(cfg))))
 	d := &daemon{name: s.Name, key: key, identity: who}
@@ -157,8 +188,11 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 	if err := m.complete(bag, cfg); err != nil {
 		return nil, err
 	}
-	limits := roster.Limits{Processes: s.Processes, MinAvail: s.MinAvail, PerUser: int(v.Int("lmtp_user_concurrency_limit"))}
-	key := fingerprint(bag, s.Executable, s.Limits, limits, v.String("mail_root"), v.String("sandbox"),
+	limits, accessLimit := roster.Limits{Processes: s.Processes, MinAvail: s.MinAvail}, v.Duration("doveadm_command_timeout")
+	if s.Name == "lmtp" {
+		limits.PerUser, accessLimit = int(v.Int("lmtp_user_concurrency_limit")), v.Duration("lmtp_delivery_timeout")
+	}
+	key := fingerprint(bag, s.Executable, s.Limits, limits, accessLimit, v.String("mail_root"), v.String("sandbox"),
 		v.String("worker_queue_limit"), v.String("worker_queue_timeout"), m.libexec(cfg))
 	if s.MinAvail > 0 {
 		who, ok := b.only() // spares of another identity would serve nobody, and hold their places
@@ -182,7 +216,7 @@ func (m *Master) newWorkers(cfg *settings.Config, s settings.Service, program st
 		idleKill:     s.IdleKill,
 		queueLimit:   int(v.Int("worker_queue_limit")),
 		queueTimeout: v.Duration("worker_queue_timeout"),
-		accessLimit:  v.Duration("lmtp_delivery_timeout") + 5*time.Second,
+		accessLimit:  accessLimit + 5*time.Second,
 		limits:       limits,
 		procs:        map[*process]*post{},
 		ofUser:       map[string]int{},

@@ -88,10 +88,10 @@ func (w *workers) crowded() bool {
 func (m *Master) lookUp(r *request, gen *generation) {
 	ctx, cancel := context.WithTimeout(context.Background(), gen.lookupTimeout)
 	defer cancel()
-	u, err := gen.users.Lookup(ctx, r.user, "lmtp")
+	u, err := gen.users.Lookup(ctx, r.user, r.pool.class)
 	var b birth
 	if err == nil {
-		b, err = gen.births.of(u)
+		b, err = gen.births.of(u, r.pool.class, r.pool.shared())
 	}
 	m.do(func() {
 		gen.users.asked()

@@ -49,6 +49,9 @@ type post struct {
 	idle     *time.Timer
 }
 
+// shared tells whether one of its processes may serve several users.
+func (w *workers) shared() bool { return w.serviceCount != 1 || w.limits.MinAvail > 0 }
+
 func (w *workers) idlePost(p *process, o *post) bool {
 	return o.user == "" && !w.leaving(p, o) && p.pid > 0
 }

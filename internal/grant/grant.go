@@ -69,7 +69,6 @@ func (m *Maker) For(u authproto.User) (Grant, error) {
 		return Grant{}, fmt.Errorf("mail_location: %w", err)
 	}
 	b := finished.Bag{
-		"service":          "lmtp",
 		"user":             u.Name,
 		"home":             u.Home,
 		"uid":              strconv.Itoa(u.UID),
