@@ -1,0 +1,118 @@
+// Package mailmessage reads messages: header fields, MIME structure, decoded
+// text, and what IMAP says of them.
+//
+// Runs as:   the mail's owner, in a box.
+// Trusts:    nothing in a message.
+// Distrusts: every byte: nesting, numbers of parts and fields and the memory
+// that each takes have limits; beyond them the rest is treated as text.
+// Speaks:    RFC 5322, 2045-2047, 2231, and the fetch items of RFC 3501 in the
+// form that Dovecot's doveadm prints (spec/doveadm.md 6).
+//
+// A message is an io.ReaderAt of bytes as stored: lines end in LF or CRLF.
+package mailmessage
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Limits of what is kept of one message.
+const (
+	MaxHeader = 1 << 20 // bytes of one header block; fields beyond are not seen
+	MaxParts  = 10000   // parts of one message; the rest is text of the last
+	MaxDepth  = 100     // nested multiparts and messages
+)
+
+// Field is one header field.
+type Field struct {
+	Name string // as written
+	Raw  []byte // what follows the colon and its blanks, folds and all, without the last line end
+}
+
+// Header is a header block, fields in their order.
+type Header struct {
+	Fields []Field
+}
+
+// ParseHeader reads the fields of a block, which may end with its empty line.
+// A line that is no field is skipped.
+func ParseHeader(block []byte) Header {
+	var h Header
+	for len(block) > 0 {
+		end := fieldEnd(block)
+		line := bytes.TrimRight(block[:end], "\r\n")
+		block = block[end:]
+		colon := bytes.IndexByte(line, ':')
+		if colon <= 0 || line[0] == ' ' || line[0] == '\t' {
+			continue
+		}
+		name := bytes.TrimRight(line[:colon], " \t")
+		if len(name) == 0 {
+			continue
+		}
+		h.Fields = append(h.Fields, Field{string(name), bytes.TrimLeft(line[colon+1:], " \t")})
+	}
+	return h
+}
+
+// fieldEnd gives where the next field begins: after the line and those that are
+// folded below it.
+func fieldEnd(b []byte) int {
+	for at := 0; ; {
+		n := bytes.IndexByte(b[at:], '\n')
+		if n < 0 {
+			return len(b)
+		}
+		at += n + 1
+		if at == len(b) || b[at] != ' ' && b[at] != '\t' {
+			return at
+		}
+	}
+}
+
+// Get gives the first field of a name.
+func (h Header) Get(name string) (Field, bool) {
+	for _, f := range h.Fields {
+		if strings.EqualFold(f.Name, name) {
+			return f, true
+		}
+	}
+	return Field{}, false
+}
+
+// All gives the fields of a name in their order.
+func (h Header) All(name string) []Field {
+	var all []Field
+	for _, f := range h.Fields {
+		if strings.EqualFold(f.Name, name) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// value gives a field's text in one line, "" where there is none.
+func (h Header) value(name string) string {
+	f, _ := h.Get(name)
+	return f.Text()
+}
+
+// Text is the field in one line: a fold is the blanks that it begins with.
+func (f Field) Text() string { return unfold(f.Raw) }
+
+// Decoded is Text with encoded words and raw 8-bit bytes as UTF-8.
+func (f Field) Decoded() string { return DecodeWords(f.Text()) }
+
+func unfold(raw []byte) string {
+	if bytes.IndexByte(raw, '\n') < 0 {
+		return string(raw)
+	}
+	out := make([]byte, 0, len(raw))
+	for i, c := range raw {
+		if c == '\n' || c == '\r' && i+1 < len(raw) && raw[i+1] == '\n' {
+			continue
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
