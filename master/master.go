@@ -60,6 +60,7 @@ type Master struct {
 	children map[int]*process      // by pid
 	orphans  map[int]orphan
 	requests map[requestKey]*request
+	serving  map[requestKey]*process // by the request whose access is under way
 
 	auth, logService *process
 	unread           []unread
@@ -79,6 +80,7 @@ func Run(opts Options) error {
 		children: map[int]*process{},
 		orphans:  map[int]orphan{},
 		requests: map[requestKey]*request{},
+		serving:  map[requestKey]*process{},
 		sockets:  sockets{},
 	}
 	if os.Geteuid() != 0 {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"culver/internal/handoff"
 )
 
@@ -42,6 +44,8 @@ func (m *Master) favour(front *process, class string, msg handoff.Message) {
 		if r := m.requests[requestKey{front, msg.ID}]; r != nil {
 			m.settle(r)
 		}
+	case handoff.KindAbandon:
+		m.giveUp(requestKey{front, msg.ID})
 	default:
 		m.hungUp(front, handoff.ErrMessage)
 	}
@@ -59,7 +63,7 @@ func (m *Master) ask(front *process, class string, msg handoff.Message) {
 	pool := m.gen.pools[msg.Service]
 	r := &request{front: front, id: msg.ID, pool: pool, birth: birth{user: msg.User}}
 	switch {
-	case m.requests[key] != nil:
+	case m.requests[key] != nil, m.serving[key] != nil:
 		m.hungUp(front, fmt.Errorf("%w: request %d is under way already", handoff.ErrMessage, msg.ID))
 	case pool == nil || pool.class != class:
 		m.answer(r, handoff.CodeForbidden, "", "no such worker for this service")
@@ -82,6 +86,18 @@ func (w *workers) crowded() bool {
 	}
 	w.queue = slices.DeleteFunc(w.queue, func(r *request) bool { return r.state != waiting })
 	return len(w.queue)+w.asking >= w.queueLimit
+}
+
+// giveUp kills the worker of a request of which its front expects nothing more.
+func (m *Master) giveUp(key requestKey) {
+	if r := m.requests[key]; r != nil {
+		m.settle(r)
+	}
+	if p := m.serving[key]; p != nil {
+		m.log.Error("worker is given up by its front, killing it", "service", p.service, "pid", p.pid, "user", p.user)
+		p.doomed = true // where its pid is not known yet
+		m.kill(p, unix.SIGKILL)
+	}
 }
 
 // lookUp asks auth, outside the loop, and turns its answer into a birth.

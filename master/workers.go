@@ -41,6 +41,8 @@ type workers struct {
 type post struct {
 	who      rootexec.Identity
 	user     string      // of the access under way; "" when idle
+	request  requestKey  // what the access came of
+	began    time.Time   // the access
 	accesses int         // handed to it in its life
 	statuses int         // told by it: that it is ready, and the end of each access
 	broken   bool        // it could not be handed an access: it has crashed just now
@@ -279,7 +281,8 @@ func (m *Master) hand(w *workers, p *process, o *post, r *request) (front int, e
 		unix.Close(front)
 		return -1, err
 	}
-	o.user = r.user
+	o.user, o.request, o.began = r.user, requestKey{r.front, r.id}, time.Now()
+	m.serving[o.request] = p
 	o.accesses++
 	w.ofUser[r.user]++
 	if o.idle != nil {
@@ -347,6 +350,7 @@ func (m *Master) released(w *workers, o *post) (user string) {
 		return ""
 	}
 	user, o.user, o.since = o.user, "", time.Now()
+	delete(m.serving, o.request)
 	o.deadline.Stop()
 	if w.ofUser[user]--; w.ofUser[user] <= 0 {
 		delete(w.ofUser, user)

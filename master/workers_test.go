@@ -20,7 +20,7 @@ func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *p
 	t.Helper()
 	m := &Master{
 		log: slog.New(slog.DiscardHandler), loop: make(chan func(), 256), gen: &generation{},
-		births: map[*process]struct{}{}, children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{},
+		births: map[*process]struct{}{}, children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{}, serving: map[requestKey]*process{},
 	}
 	w := &workers{
 		serviceCount: serviceCount, limits: roster.Limits{Processes: 4}, accessLimit: time.Hour,
@@ -242,5 +242,32 @@ func TestStopWaitsForAProcessWithoutAPid(t *testing.T) {
 	m.checkStopped()
 	if !m.ended {
 		t.Error("nobody is left, and the master does not end")
+	}
+}
+
+// A front may say it at any time: before the birth, after the end, or twice.
+func TestAbandonedAccessEndsWithItsWorker(t *testing.T) {
+	t.Parallel()
+	m, w, p, o := testWorker(t, 1)
+	front := o.request.front
+	abandon := func(id uint64) {
+		m.favour(front, "lmtp", handoff.Message{Kind: handoff.KindAbandon, ID: id})
+	}
+	abandon(o.request.id + 1)
+	if p.doomed {
+		t.Fatal("killed for another request")
+	}
+	abandon(o.request.id)
+	if !p.doomed {
+		t.Error("it lives on")
+	}
+	m.released(w, o)
+	if len(m.serving) != 0 {
+		t.Errorf("%d accesses are on the books, want none", len(m.serving))
+	}
+	p.doomed = false
+	abandon(o.request.id)
+	if p.doomed || front.closed {
+		t.Error("an access that is over was ended once more, or its front was")
 	}
 }

@@ -55,6 +55,9 @@ const (
 	KindRequest
 	// Cancel takes a Request back whose Answer has not come: the client is gone.
 	KindCancel
+	// Abandon kills the worker that serves a Request: it is silent, or over its
+	// time. It is nothing when the access has ended, and a Cancel before the Answer.
+	KindAbandon
 )
 
 // From the master to a child.
@@ -86,7 +89,7 @@ const (
 // Message is any of them; which fields matter follows from Kind.
 type Message struct {
 	Kind      Kind
-	ID        uint64 // Request, Cancel, Answer; LogSource: the pid
+	ID        uint64 // Request, Cancel, Abandon, Answer; LogSource: the pid
 	Available uint64 // Status
 	Served    uint64 // Status
 	Code      Code   // Answer
@@ -110,7 +113,7 @@ func (m *Message) Append(out []byte) []byte {
 		w.Num(m.ID)
 		w.Text(m.Service)
 		w.Text(m.User)
-	case KindCancel:
+	case KindCancel, KindAbandon:
 		w.Num(m.ID)
 	case KindAccess:
 		w.Text(m.Text)
@@ -135,7 +138,7 @@ func Parse(from []byte) (Message, error) {
 		m.Available, m.Served = r.Num(), r.Num()
 	case KindRequest, KindLogSource:
 		m.ID, m.Service, m.User = r.Num(), r.Text(MaxService), r.Text(MaxUser)
-	case KindCancel:
+	case KindCancel, KindAbandon:
 		m.ID = r.Num()
 	case KindAccess:
 		m.Text = r.Text(MaxGrant)
