@@ -1,10 +1,6 @@
 package maildir
 
-import (
-	"strings"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // census is one walk over a user's mail for the quota.
 type census struct {
@@ -87,18 +83,14 @@ func (c *census) isFolder(name string) bool {
 	if c.s.c.FS {
 		return checkFSPart(name) == nil
 	}
-	return len(name) > 1 && name[0] == '.' && name[1] != '.'
+	return isFolderDir(name)
 }
 
 func (c *census) parts(above []string, name string) []string {
 	if c.s.c.FS {
 		return append(above[:len(above):len(above)], c.s.decode(name))
 	}
-	parts := strings.Split(name[1:], ".")
-	for i := range parts {
-		parts[i] = c.s.decode(parts[i])
-	}
-	return parts
+	return c.s.partsOf(name)
 }
 
 // folder counts new/ and cur/ of one mailbox.
@@ -145,6 +137,9 @@ func (c *census) names(fd int, f func(name string) error) error {
 }
 
 func eachName(fd int, buf []byte, f func(name string) error) error {
+	if _, err := unix.Seek(fd, 0, 0); err != nil {
+		return err // the root stays open, and may have been read before
+	}
 	var names []string
 	for {
 		n, err := again(func() (int, error) { return unix.ReadDirent(fd, buf) })

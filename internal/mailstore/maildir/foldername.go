@@ -18,40 +18,76 @@ func (s *Store) isInbox(name string) bool {
 	return s.c.Prefix == "" && strings.EqualFold(name, "INBOX") || name == ""
 }
 
+// place finds where a mailbox's full name, with the namespace's prefix, leads:
+// the parts of a folder, or none for the INBOX.
+func (s *Store) place(name string) ([]string, error) {
+	if strings.EqualFold(name, "INBOX") {
+		return nil, nil
+	}
+	rest, ok := strings.CutPrefix(name, s.c.Prefix)
+	switch {
+	case !ok:
+		return nil, ErrOutside
+	case s.c.Prefix != "" && strings.EqualFold(rest, "INBOX"):
+		return nil, nil
+	}
+	return s.parts(rest)
+}
+
+// full gives the name of a folder as the user's mail program shows it.
+func (s *Store) full(parts []string) string {
+	if len(parts) == 0 {
+		return "INBOX"
+	}
+	return s.c.Prefix + join(parts, s.c.Separator)
+}
+
 // parts cuts a folder name at the namespace's separator and refuses what no
 // folder can be called.
 func (s *Store) parts(name string) ([]string, error) {
-	parts := strings.Split(name, s.c.Separator)
+	sep := s.c.Separator
+	switch {
+	case strings.HasPrefix(name, sep):
+		return nil, badName("Begins with hierarchy separator")
+	case strings.HasSuffix(name, sep):
+		return nil, badName("Ends with hierarchy separator")
+	}
+	parts := strings.Split(name, sep)
+	if len(parts) > 1 && strings.EqualFold(parts[0], "INBOX") {
+		parts[0] = "INBOX" // it has no case
+	}
 	if len(parts) > maxDepth {
-		return nil, fmt.Errorf("%w: more than %d levels", ErrName, maxDepth)
+		return nil, badName(fmt.Sprintf("More than %d levels", maxDepth))
 	}
 	total := 0
 	for _, p := range parts {
 		if err := s.checkPart(p); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrName, err)
+			return nil, err
 		}
 		total += 1 + len(s.encode(p))
 	}
 	if total > maxNameOnDisk {
-		return nil, fmt.Errorf("%w: more than %d bytes on disk", ErrName, maxNameOnDisk)
+		return nil, badName(fmt.Sprintf("More than %d bytes on disk", maxNameOnDisk))
 	}
 	return parts, nil
 }
 
+func badName(why string) error { return refused(ErrName, ErrName.Error()+": "+why) }
+
 func (s *Store) checkPart(p string) error {
 	switch {
 	case p == "":
-		return fmt.Errorf("begins, ends or doubles its separator")
+		return badName("Has adjacent hierarchy separators")
 	case !utf8.ValidString(p):
-		return fmt.Errorf("not UTF-8")
+		return badName("Not valid UTF-8")
 	case strings.ContainsRune(p, '/'):
-		return fmt.Errorf("contains a slash")
+		return badName("Name must not have '/' characters")
 	case strings.IndexFunc(p, isControl) >= 0:
-		return fmt.Errorf("contains a control character")
+		return badName("Contains control characters")
 	case s.c.FS:
 		return checkFSPart(p)
 	case strings.ContainsRune(p, '.'):
-		return fmt.Errorf("contains a dot, which separates folders on disk")
+		return badName("Contains a dot, which separates folders on disk")
 	}
 	return nil
 }
@@ -60,12 +96,14 @@ func (s *Store) checkPart(p string) error {
 // directories.
 func checkFSPart(p string) error {
 	switch {
-	case p == "cur", p == "new", p == "tmp", p == "maildirfolder", p == "maildirsize":
-		return fmt.Errorf("%s is reserved", p)
+	case p == "cur", p == "new", p == "tmp", p == "maildirfolder", p == "maildirsize", p == "DOVECOT-TRASHED":
+		return badName("Contains reserved name")
 	case strings.HasPrefix(p, "dovecot"), strings.HasPrefix(p, "subscriptions"), strings.HasPrefix(p, "maildirsize."):
-		return fmt.Errorf("%s is reserved", p)
+		return badName("Contains reserved name")
+	case p == "..":
+		return badName("Contains '..' part")
 	case p[0] == '.', p[0] == '~':
-		return fmt.Errorf("begins with %q", p[0])
+		return badName(fmt.Sprintf("Begins with '%c'", p[0]))
 	}
 	return nil
 }

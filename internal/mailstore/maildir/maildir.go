@@ -32,11 +32,34 @@ var (
 	// ErrName: no folder can have this name.
 	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrName = errors.New("Invalid mailbox name")
+	// ErrOutside: the name does not begin with the namespace's prefix.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
+	ErrOutside = errors.New("Mailbox is in no namespace")
+	// ErrExists: there is a folder of that name already.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
+	ErrExists = errors.New("Mailbox already exists")
+	// ErrNotEmpty: the folder has mail.
+	//lint:ignore ST1005 Dovecot's wording, which log parsers know
+	ErrNotEmpty = errors.New("Mailbox isn't empty")
+	// ErrFolder: what was asked for cannot be done with this folder, the rest of
+	// the text says why.
+	ErrFolder = errors.New("not possible with this mailbox")
 	// ErrDenied: the folder is there but is not ours to use: no permission, or
 	// not a directory.
 	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrDenied = errors.New("Permission denied")
 )
+
+// refusal is an error of a class whose text stands alone.
+type refusal struct {
+	class error
+	text  string
+}
+
+func refused(class error, text string) error { return &refusal{class, text} }
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.class }
 
 // Config is one user's mail store.
 type Config struct {
@@ -45,6 +68,7 @@ type Config struct {
 	Make          bool   // a missing Home is made where its parent exists, and so is Root
 	Inbox         string // "" is Root
 	Control       string // "" is Root
+	Index         string // where Dovecot keeps its indexes, "" is Root; they are moved and removed with their folder
 	FS            bool   // LAYOUT=fs instead of Maildir++
 	UTF8          bool   // folder names are UTF-8 on disk, not modified UTF-7
 	Subscriptions string // file name in Control; "" is "subscriptions"
@@ -62,6 +86,7 @@ type Config struct {
 
 	Now  func() time.Time // nil is time.Now
 	Warn func(text string)
+	Beat func() // called while a lock of another program is waited for; may be nil
 }
 
 // AutoFolder is a folder that shall exist as soon as the INBOX does.
@@ -74,6 +99,8 @@ type AutoFolder struct {
 type Store struct {
 	c    Config
 	root int // descriptor of Root, -1 until it is needed
+
+	sleep func(time.Duration)
 }
 
 // New makes a Store; it opens nothing yet.
@@ -93,6 +120,9 @@ func New(c Config) *Store {
 	if c.Control == "" {
 		c.Control = c.Root
 	}
+	if c.Index == "" {
+		c.Index = c.Root
+	}
 	if c.Subscriptions == "" {
 		c.Subscriptions = "subscriptions"
 	}
@@ -102,7 +132,10 @@ func New(c Config) *Store {
 		}
 	}
 	c.Host = cleanHost(c.Host)
-	return &Store{c: c, root: -1}
+	if c.Beat == nil {
+		c.Beat = func() {}
+	}
+	return &Store{c: c, root: -1, sleep: time.Sleep}
 }
 
 // Close gives the Store's descriptors back; its Folders are closed before.

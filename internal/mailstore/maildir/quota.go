@@ -3,6 +3,7 @@ package maildir
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -229,3 +230,8 @@ func (q *Quota) exceeded(l limits, have counts, size int64) bool {
 
 // counts are what a user has.
 type counts struct{ bytes, messages int64 }
+
+// ignoresAny says that there are mailboxes that count for nothing.
+func (q *Quota) ignoresAny() bool {
+	return slices.ContainsFunc(q.rules, func(r quotaRule) bool { return r.ignore })
+}

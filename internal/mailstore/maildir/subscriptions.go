@@ -17,13 +17,86 @@ const (
 
 	lockTries = 50
 	lockPause = 20 * time.Millisecond
-	// lockStale is when Dovecot too takes a lock for abandoned.
-	lockStale = 120 * time.Second
+	// abandonedLock is when Dovecot too takes such a lock for nobody's.
+	abandonedLock = 120 * time.Second
 )
 
-// subscribe adds a folder to the subscriptions. The lock file is the new
-// content, and its rename both publishes and unlocks.
+// Subscribe adds a folder, which need not exist, to the subscriptions.
+func (s *Store) Subscribe(name string) error {
+	parts, err := s.place(name)
+	if err != nil {
+		return err
+	}
+	return s.subscribe(parts)
+}
+
+// Unsubscribe takes a folder out of the subscriptions.
+func (s *Store) Unsubscribe(name string) error {
+	parts, err := s.place(name)
+	if err != nil {
+		return err
+	}
+	line := s.subscription(parts)
+	return s.editSubscriptions(func(lines []string) []string {
+		return slices.DeleteFunc(lines, func(l string) bool { return l == line })
+	})
+}
+
+// subscribed gives the full names in the file, and the auto folders that are
+// subscribed to without being there. What names no folder is left out.
+func (s *Store) subscribed() (map[string]bool, error) {
+	names := map[string]bool{}
+	at, err := s.controlDir()
+	if err == nil {
+		defer s.closeControl(at)
+		var text string
+		if text, err = readFile(at, s.c.Subscriptions); err == nil {
+			for _, line := range s.subscriptions(text) {
+				parts := strings.Split(line, "\t")
+				for i := range parts {
+					parts[i] = s.decode(parts[i])
+				}
+				if back, err := s.place(s.c.Prefix + join(parts, s.c.Separator)); err == nil {
+					names[s.full(back)] = true
+				}
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, err
+	}
+	for _, a := range s.c.Auto {
+		if a.Subscribe {
+			names[s.c.Prefix+a.Name] = true
+		}
+	}
+	return names, nil
+}
+
 func (s *Store) subscribe(parts []string) error {
+	line := s.subscription(parts)
+	return s.editSubscriptions(func(lines []string) []string {
+		if slices.Contains(lines, line) {
+			return lines
+		}
+		return append(lines, line)
+	})
+}
+
+// subscription is the line of a folder, spelled as on disk, in modified UTF-7:
+// so Dovecot 2.3.19 writes it, and compares when the user unsubscribes
+// (observed, against spec/maildir.md 12).
+func (s *Store) subscription(parts []string) string {
+	if len(parts) == 0 {
+		return "INBOX"
+	}
+	return join(s.encoded(parts), "\t")
+}
+
+// editSubscriptions writes the file anew where edit changes the number of its
+// lines. The lock file is the new content, and its rename both publishes and
+// unlocks.
+func (s *Store) editSubscriptions(edit func(lines []string) []string) error {
 	at, err := s.controlDir()
 	if err != nil {
 		return err
@@ -39,12 +112,21 @@ func (s *Store) subscribe(parts []string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	text, err := s.withSubscription(at, parts)
-	if err != nil || text == nil {
+	text, err := readFile(at, s.c.Subscriptions)
+	if err != nil {
 		unix.Unlinkat(at, lock, 0)
 		return err
 	}
-	w := lineWriter{fd: fd, buf: text}
+	lines := s.subscriptions(text)
+	before := len(lines)
+	if lines = edit(lines); len(lines) == before {
+		unix.Unlinkat(at, lock, 0)
+		return nil
+	}
+	w := lineWriter{fd: fd, buf: []byte(subscriptionsHeader)}
+	for _, l := range lines {
+		w.buf = append(append(w.buf, l...), '\n')
+	}
 	if err = p.apply(fd, p.file, privateFile); err == nil {
 		err = w.flush()
 	}
@@ -70,7 +152,7 @@ func (s *Store) lock(at int, name string) (int, error) {
 		}
 		var st unix.Stat_t
 		if unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-			s.c.Now().Sub(time.Unix(st.Mtim.Unix())) > lockStale {
+			s.c.Now().Sub(time.Unix(st.Mtim.Unix())) > abandonedLock {
 			unix.Unlinkat(at, name, 0)
 			continue
 		}
@@ -79,27 +161,15 @@ func (s *Store) lock(at int, name string) (int, error) {
 	return -1, fmt.Errorf("%s is held by another program", name)
 }
 
-// withSubscription gives the file with the folder added, in the new format;
-// nil when it is there already.
-func (s *Store) withSubscription(at int, parts []string) ([]byte, error) {
-	old, err := readFile(at, s.c.Subscriptions)
-	if err != nil {
-		return nil, err
-	}
-	lines, isNew := splitSubscriptions(old)
+// subscriptions gives the lines of the file in the new format.
+func (s *Store) subscriptions(text string) []string {
+	lines, isNew := splitSubscriptions(text)
 	if !isNew {
 		for i, l := range lines {
 			lines[i] = s.upgradeSubscription(l)
 		}
 	}
-	// Spelled as on disk, in modified UTF-7: so Dovecot 2.3.19 writes it, and
-	// compares when the user unsubscribes (observed, against spec/maildir.md 12).
-	line := join(s.encoded(parts), "\t")
-	if slices.Contains(lines, line) {
-		return nil, nil
-	}
-	lines = append(lines, line)
-	return []byte(subscriptionsHeader + join(lines, "\n") + "\n"), nil
+	return lines
 }
 
 func splitSubscriptions(text string) (lines []string, isNew bool) {
