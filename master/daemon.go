@@ -1,6 +1,7 @@
 package master
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,6 +70,7 @@ func (m *Master) daemonSpawned(d *daemon, p *process, res rootexec.Result) {
 		m.unborn(p)
 		d.proc = nil
 		m.log.Error("daemon cannot be started", "service", d.name, "err", res.Err)
+		m.tally(d.name).fail(time.Now(), res.Err.Error())
 		m.retry(d)
 		m.checkStopped()
 		return
@@ -130,6 +132,9 @@ func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {
 		d.proc = nil
 	}
 	reason, bad := deathReason(status)
+	if bad || !p.draining {
+		m.tally(d.name).fail(time.Now(), fmt.Sprintf("pid %d: %s", p.pid, reason))
+	}
 	switch {
 	case !p.draining:
 		m.log.Error("service died", "service", d.name, "pid", p.pid, "reason", reason)

@@ -20,6 +20,7 @@ type generation struct {
 	lookupTimeout   time.Duration
 	shutdownTimeout time.Duration
 	users           *authLink
+	stopped         map[string]bool // services that an administrator stopped
 }
 
 // workerPrograms are the per-user programs of the services that have a front.
@@ -37,6 +38,7 @@ func started(s settings.Service) bool { return slices.Contains(startOrder, s.Nam
 func (m *Master) build(cfg *settings.Config, fds map[string][]int, old *generation) (*generation, error) {
 	g := &generation{
 		pools:           map[string]*workers{},
+		stopped:         map[string]bool{},
 		lookupTimeout:   cfg.Global.Duration("auth_lookup_timeout"),
 		shutdownTimeout: cfg.Global.Duration("shutdown_timeout"),
 	}
@@ -157,7 +159,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, 
 	key := fingerprint(bag, s.Executable, s.Limits, who, part.fds, v.String("sandbox"), m.libexec(cfg))
 	if old != nil {
 		for _, d := range old.daemons {
-			if d.name == s.Name && d.key == key {
+			if d.name == s.Name && d.key == key && !d.retired {
 				return d, nil
 			}
 		}

@@ -4,8 +4,10 @@
 //
 // Runs as:   ROOT, or an ordinary user, who then is everybody.
 // Trusts:    its configuration; auth's answers about users, within the bounds of the settings.
-// Distrusts: every child: a front's request is a name and nothing more.
-// Speaks:    package handoff to children, package authproto to auth, sd_notify to systemd.
+// Distrusts: every child: a front's request is a name and nothing more; the
+// programs of administrators, whose orders are one fixed form.
+// Speaks:    package handoff to children, package authproto to auth, package
+// masterproto to administrators, sd_notify to systemd.
 //
 // One goroutine, the loop, owns all state; others only wait for something and
 // then call do. Text from the network is never parsed here.
@@ -60,7 +62,8 @@ type Master struct {
 	children map[int]*process      // by pid
 	orphans  map[int]orphan
 	requests map[requestKey]*request
-	serving  map[requestKey]*process // by the request whose access is under way
+	serving  map[requestKey]access // under way, by the request it came of
+	tallies  map[string]*tally     // by service
 
 	auth, logService *process
 	unread           []unread
@@ -80,7 +83,8 @@ func Run(opts Options) error {
 		children: map[int]*process{},
 		orphans:  map[int]orphan{},
 		requests: map[requestKey]*request{},
-		serving:  map[requestKey]*process{},
+		serving:  map[requestKey]access{},
+		tallies:  map[string]*tally{},
 		sockets:  sockets{},
 	}
 	if os.Geteuid() != 0 {
@@ -126,9 +130,15 @@ func Run(opts Options) error {
 	signal.Notify(signals, unix.SIGHUP, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1)
 	signal.Notify(deaths, unix.SIGCHLD)
 	signal.Ignore(unix.SIGPIPE, unix.SIGALRM)
+	control, err := openControl(base)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
 	if err := m.begin(cfg); err != nil {
 		return err
 	}
+	go m.administrate(control)
 	m.live(signals, deaths)
 	return nil
 }

@@ -33,6 +33,8 @@ type process struct {
 	reaped    bool // the kernel gave it back; it is gone once its last message is read too
 	status    unix.WaitStatus
 	gone      bool
+	spokeLast time.Time // its last Status
+	killed    time.Time // the last signal we sent it
 
 	heard func(handoff.Message) // its messages but Status, each already parsed
 	spoke func()                // after each Status
@@ -101,7 +103,7 @@ func (m *Master) hear(p *process, msg handoff.Message) {
 		return
 	}
 	p.ready = true
-	p.available, p.served = msg.Available, msg.Served
+	p.available, p.served, p.spokeLast = msg.Available, msg.Served, time.Now()
 	if p.spoke != nil {
 		p.spoke()
 	}
@@ -143,6 +145,7 @@ func (m *Master) undeliverable(p *process, err error) {
 // so it cannot be somebody else's.
 func (m *Master) kill(p *process, sig unix.Signal) {
 	if p.pid > 0 && m.children[p.pid] == p {
+		p.killed = time.Now()
 		unix.Kill(p.pid, sig)
 	}
 }
@@ -160,6 +163,7 @@ func (m *Master) named(p *process, pid int) {
 	p.pid = pid
 	delete(m.births, p)
 	m.children[pid] = p
+	m.tally(p.service).started++
 	m.logSource(p)
 	o, ok := m.orphans[pid]
 	delete(m.orphans, pid)

@@ -56,10 +56,11 @@ func (m *Master) startDaemons() {
 
 // reload reads the configuration again. A bad one changes nothing; a good one
 // replaces only what it changes, and what is replaced finishes its sessions
-// under the old one. Listeners that both have are never closed.
-func (m *Master) reload() {
+// under the old one. Listeners that both have are never closed. The error has
+// one line for each problem.
+func (m *Master) reload() error {
 	if m.stopping {
-		return
+		return errStopping
 	}
 	if m.announced { // else READY=1 is checkReady's to say
 		// Type=notify-reload takes a reload for begun only with its time.
@@ -69,22 +70,19 @@ func (m *Master) reload() {
 	m.log.Info("reloading")
 	cfg, err := m.opts.Load()
 	if err != nil {
-		m.refuse(err)
-		return
+		return m.refuse(err)
 	}
 	if was, is := m.cfg.Global["base_dir"], cfg.Global["base_dir"]; was != is {
 		m.log.Warn("base_dir changes with the next start only", "setting", "base_dir", "was", was, "is", is)
 	}
 	fds, fresh, err := m.sockets.open(cfg)
 	if err != nil {
-		m.refuse(err)
-		return
+		return m.refuse(err)
 	}
 	gen, err := m.build(cfg, fds, m.gen)
 	if err != nil {
 		fresh.drop()
-		m.refuse(err)
-		return
+		return m.refuse(err)
 	}
 	m.sockets.adopt(fresh)
 	old := m.gen
@@ -111,17 +109,25 @@ func (m *Master) reload() {
 		m.log.Error("a listener kept its owner or mode", "err", err)
 	}
 	m.log.Info("reloaded", "changed", strings.Join(changed, " "))
+	return nil
 }
 
-func (m *Master) refuse(err error) {
+func (m *Master) refuse(err error) error {
 	for line := range strings.Lines(err.Error()) {
 		m.log.Error("reload: " + strings.TrimSpace(line))
 	}
 	m.log.Error("reload failed, the old configuration stays")
+	return err
 }
+
+// errStopping says that it is too late for that.
+var errStopping = errors.New("the system is about to stop")
 
 // retireDaemon lets a daemon's process finish what it has and go.
 func (m *Master) retireDaemon(d *daemon) {
+	if d.retired {
+		return
+	}
 	d.retired = true
 	d.spawners.Close()
 	if d.proc != nil {

@@ -63,11 +63,12 @@ func (m *Master) ask(front *process, class string, msg handoff.Message) {
 	pool := m.gen.pools[msg.Service]
 	r := &request{front: front, id: msg.ID, pool: pool, birth: birth{user: msg.User}}
 	switch {
-	case m.requests[key] != nil, m.serving[key] != nil:
+	case m.requests[key] != nil, m.serving[key].p != nil:
 		m.hungUp(front, fmt.Errorf("%w: request %d is under way already", handoff.ErrMessage, msg.ID))
 	case pool == nil || pool.class != class:
 		m.answer(r, handoff.CodeForbidden, "", "no such worker for this service")
 	case pool.crowded():
+		m.tally(pool.class).dropped = time.Now()
 		m.answer(r, handoff.CodeLimit, "worker_queue_limit", "too many deliveries wait")
 	default:
 		m.requests[key] = r
@@ -93,7 +94,8 @@ func (m *Master) giveUp(key requestKey) {
 	if r := m.requests[key]; r != nil {
 		m.settle(r)
 	}
-	if p := m.serving[key]; p != nil {
+	if a, there := m.serving[key]; there {
+		p := a.p
 		m.log.Error("worker is given up by its front, killing it", "service", p.service, "pid", p.pid, "user", p.user)
 		p.doomed = true // where its pid is not known yet
 		m.kill(p, unix.SIGKILL)
@@ -141,6 +143,7 @@ func (m *Master) waitedOut(r *request) {
 		m.log.Error("auth did not answer in time", "service", r.pool.logName, "user", r.user, "setting", "worker_queue_timeout")
 		m.answer(r, handoff.CodeTempfail, "", "")
 	case r.state == waiting:
+		m.tally(r.pool.class).dropped = time.Now()
 		m.log.Warn("no worker in time", "service", r.pool.logName, "user", r.user, "setting", r.setting, "waited", r.pool.queueTimeout)
 		m.answer(r, handoff.CodeLimit, r.setting, "no worker in time")
 	}

@@ -65,6 +65,18 @@ func (s sockets) drop() {
 	}
 }
 
+// release closes these listeners, names and all.
+func (s sockets) release(all []settings.Listener) {
+	for _, want := range all {
+		key := listen.Key(want)
+		if l := s[key]; l != nil {
+			l.Remove()
+			l.Close()
+			delete(s, key)
+		}
+	}
+}
+
 // settle closes what a configuration no longer lists, and gives what stays the
 // owner and mode that it says.
 func (s sockets) settle(cfg *settings.Config) error {

@@ -37,6 +37,13 @@ type workers struct {
 	due    bool                       // keepSpare comes again when spares' delay is over
 }
 
+// access is one user's being served.
+type access struct {
+	w *workers
+	p *process
+	o *post
+}
+
 // post is what the pool knows of one process.
 type post struct {
 	who      rootexec.Identity
@@ -222,6 +229,7 @@ func (m *Master) spawned(w *workers, p *process, r *request, front int, res root
 		return
 	}
 	m.log.Error("worker cannot be started", "service", w.logName, "user", r.user, "err", res.Err)
+	m.tally(w.class).fail(time.Now(), fmt.Sprintf("user %s: %v", r.user, res.Err))
 	if res.PID == 0 {
 		m.released(w, w.procs[p])
 		delete(w.procs, p)
@@ -274,15 +282,15 @@ func (m *Master) hand(w *workers, p *process, o *post, r *request) (front int, e
 	if err != nil {
 		return -1, err
 	}
-	access := handoff.Message{Kind: handoff.KindAccess, Text: string(r.grant.Encode())}
-	err = p.control.TrySend(access.Append(nil), theirs)
+	msg := handoff.Message{Kind: handoff.KindAccess, Text: string(r.grant.Encode())}
+	err = p.control.TrySend(msg.Append(nil), theirs)
 	unix.Close(theirs)
 	if err != nil {
 		unix.Close(front)
 		return -1, err
 	}
 	o.user, o.request, o.began = r.user, requestKey{r.front, r.id}, time.Now()
-	m.serving[o.request] = p
+	m.serving[o.request] = access{w, p, o}
 	o.accesses++
 	w.ofUser[r.user]++
 	if o.idle != nil {
@@ -421,6 +429,9 @@ func (m *Master) workerDied(w *workers, p *process, o *post, status unix.WaitSta
 	user := m.released(w, o)
 	reason, bad := deathReason(status)
 	unserved := user != "" && p.served < uint64(o.accesses)
+	if bad || unserved {
+		m.tally(w.class).fail(time.Now(), fmt.Sprintf("pid %d, user %s: %s", p.pid, user, reason))
+	}
 	switch {
 	case unserved && !p.ready:
 		wait := w.hold(user).Fail(time.Now())

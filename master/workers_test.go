@@ -20,7 +20,7 @@ func testWorker(t *testing.T, serviceCount int) (*Master, *workers, *process, *p
 	t.Helper()
 	m := &Master{
 		log: slog.New(slog.DiscardHandler), loop: make(chan func(), 256), gen: &generation{},
-		births: map[*process]struct{}{}, children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{}, serving: map[requestKey]*process{},
+		births: map[*process]struct{}{}, children: map[int]*process{}, orphans: map[int]orphan{}, requests: map[requestKey]*request{}, serving: map[requestKey]access{}, tallies: map[string]*tally{},
 	}
 	w := &workers{
 		serviceCount: serviceCount, limits: roster.Limits{Processes: 4}, accessLimit: time.Hour,

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"culver/internal/maillocation"
+	"culver/internal/masterproto"
 	"culver/internal/settings"
 )
 
@@ -147,6 +148,7 @@ const maxSocketPath = 107
 func (b *builder) listeners(cfg *settings.Config) {
 	type claim struct{ service, what string }
 	paths, ports := map[string]claim{}, map[int][]claim{}
+	own := under(b.global["base_dir"], masterproto.SocketName)
 	for _, s := range cfg.Services {
 		n := b.serviceNode(s.Name)
 		for _, u := range slices.Concat(s.Unix, s.FIFO) {
@@ -154,7 +156,9 @@ func (b *builder) listeners(cfg *settings.Config) {
 			if len(u.Path) > maxSocketPath {
 				b.add(at, fmt.Sprintf("the path of the socket has %d bytes", len(u.Path)), fmt.Sprintf("at most %d", maxSocketPath))
 			}
-			if first, taken := paths[u.Path]; taken {
+			if u.Path == own {
+				b.add(at, fmt.Sprintf("service %q listens on the master's own socket %s", s.Name, own), "give it another name")
+			} else if first, taken := paths[u.Path]; taken {
 				b.add(at, both(first.service, s.Name, u.Path), "mode = 0 switches one off")
 			}
 			paths[u.Path] = claim{service: s.Name}

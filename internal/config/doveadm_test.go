@@ -49,6 +49,7 @@ func TestBadDoveadmSettings(t *testing.T) {
 		{"a command that nobody can type", `doveadm_allowed_commands = ["mailbox  list"]`, "is not a command"},
 		{"no time at all", `doveadm_command_timeout = "0"`, "is out of range"},
 		{"several users in one process that reaches one", "service doveadm {\n  service_count = 0\n}", "needs mail_root"},
+		{"the master's own socket", "service doveadm {\n  unix_listener \"master\" {\n  }\n}", "the master's own socket /run/culver/master"},
 		{"the account of another service", "service doveadm {\n  user = \"culver-auth\"\n}", "share uid 902"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
