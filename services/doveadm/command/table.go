@@ -201,8 +201,8 @@ var table = []Spec{
 	{
 		Name: "mailbox mutf7", Offline: true,
 		Options: []Option{
-			{Letter: '7', Long: "from-mutf7", Help: "from modified UTF-7 to UTF-8"},
-			{Letter: '8', Long: "to-mutf7", Help: "from UTF-8 to modified UTF-7, as always"},
+			{Letter: '7', Long: "to-utf8", Help: "from modified UTF-7 to UTF-8"},
+			{Letter: '8', Long: "from-utf8", Help: "from UTF-8 to modified UTF-7, as always"},
 		},
 		Args: []Arg{{Name: "name", Many: true, Help: "mailbox names"}},
 		Help: "convert mailbox names to or from modified UTF-7",
@@ -245,7 +245,7 @@ var table = []Spec{
 			{Letter: 'g', Long: "mailbox-guid", Value: "guid", Help: "its GUID"},
 			{Letter: 'V', Long: "uid-validity", Value: "number", Help: "its UIDVALIDITY"},
 			{Letter: 'N', Long: "min-next-uid", Value: "uid", Help: "the next UID is at least this"},
-			{Letter: 'R', Long: "first-recent-uid", Value: "uid", Help: "accepted; no message is recent here"},
+			{Letter: 'R', Long: "min-first-recent-uid", Value: "uid", Help: "accepted; no message is recent here"},
 			{Letter: 'H', Long: "min-highest-modseq", Value: "number", Help: "accepted; lives in Dovecot's index only"},
 			{Letter: 'P', Long: "min-highest-pvt-modseq", Value: "number", Help: "accepted; lives in Dovecot's index only"},
 		},
@@ -352,7 +352,11 @@ var table = []Spec{
 		Help: "list the commands, or explain one",
 	},
 	{
-		Name: "kick", Options: []Option{anvilSocket},
+		Name: "kick",
+		Options: []Option{
+			anvilSocket,
+			{Letter: 'f', Long: "force", Help: "accepted; a session never shares its process"},
+		},
 		Args: []Arg{{Name: "mask", Many: true, Help: "users, with * and ?, or a network as IP/BITS"}},
 		Help: "end the sessions of users",
 	},
