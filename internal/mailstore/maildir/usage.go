@@ -85,9 +85,11 @@ func (u *usage) load(at int) (good bool, err error) {
 
 // room decides whether a message of size bytes may come in. What the file says
 // is not the last word against a user: counting may find that mail has gone.
-func (u *usage) room(size int64) error {
-	q := u.s.c.Quota
-	if !u.active || !q.exceeded(q.forMailbox(u.folder, u.file.limits), u.file.counts, size) {
+func (u *usage) room(size int64) error { return u.roomFor(size, 1) }
+
+// roomFor decides about several messages at once.
+func (u *usage) roomFor(bytes, messages int64) error {
+	if u.fits(bytes, messages) {
 		return nil
 	}
 	if u.file.lines > 1 || u.age > trustedAge {
@@ -99,11 +101,20 @@ func (u *usage) room(size int64) error {
 		if err := u.recount(at); err != nil {
 			return err
 		}
-		if !q.exceeded(q.forMailbox(u.folder, u.file.limits), u.file.counts, size) {
+		if u.fits(bytes, messages) {
 			return nil
 		}
 	}
 	return ErrQuota
+}
+
+func (u *usage) fits(bytes, messages int64) bool {
+	if !u.active {
+		return true
+	}
+	q, have := u.s.c.Quota, u.file.counts
+	have.messages += messages - 1
+	return !q.exceeded(q.forMailbox(u.folder, u.file.limits), have, bytes)
 }
 
 // add records a message that is saved: one line, one write, so that lines of
@@ -198,4 +209,39 @@ func (f *Folder) Room(size int64) error {
 	}
 	defer u.close()
 	return u.room(max(size, 1))
+}
+
+// maxUncounted is how many expunged messages share one line of maildirsize.
+const maxUncounted = 100
+
+// uncount remembers that a message is gone.
+func (m *Mailbox) uncount(size int64) {
+	m.uncounted.bytes -= size
+	m.uncounted.messages--
+	if m.uncounted.messages <= -maxUncounted {
+		m.writeUncounted()
+	}
+}
+
+// writeUncounted records what is gone in maildirsize, if there is one that
+// counts this folder. Like add, a failure costs a recount.
+func (m *Mailbox) writeUncounted() {
+	c := m.uncounted
+	m.uncounted = counts{}
+	q := m.s.c.Quota
+	if c.messages == 0 || q == nil || q.ignored(m.Folder.Name) {
+		return
+	}
+	at, err := m.s.controlDir()
+	if err != nil {
+		return
+	}
+	defer m.s.closeControl(at)
+	fd, _, err := regular(at, sizeFileName, unix.O_WRONLY|unix.O_APPEND)
+	if err != nil {
+		return
+	}
+	u := usage{s: m.s, fd: fd}
+	u.add(c.bytes, c.messages)
+	u.close()
 }

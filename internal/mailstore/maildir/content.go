@@ -1,0 +1,327 @@
+package maildir
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrCompressed: the message is compressed in a way that is not read here.
+var ErrCompressed = errors.New("message is compressed in an unsupported way")
+
+// Content is one message, open for reading: its text, whatever Dovecot's zlib
+// plugin made of the file.
+type Content struct {
+	fd   int
+	at   int64
+	stat unix.Stat_t
+	gz   *gzip.Reader // nil: the file is the text
+}
+
+// Content opens message i.
+func (m *Mailbox) Content(i int) (*Content, error) {
+	c := &Content{fd: -1}
+	err := m.onFile(i, func(at int, name []byte) (err error) {
+		c.fd, c.stat, err = openMessage(at, string(name))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.detect(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", m.Base(i), err)
+	}
+	return c, nil
+}
+
+// openMessage opens a plain file, whatever the number of its names: copies are
+// hard links.
+func openMessage(at int, name string) (fd int, st unix.Stat_t, err error) {
+	if fd, err = openAt(at, name, unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		return -1, st, err
+	}
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, st, err
+	}
+	return fd, st, nil
+}
+
+// The first bytes of compressed files; no message begins like this.
+var magics = []struct{ magic, name string }{
+	{"\x1f\x8b", "gz"},
+	{"\x28\xb5\x2f\xfd", "zstd"},
+	{"BZh", "bzip2"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"Dovecot-LZ4\r\x2a\x9b\xc5", "lz4"},
+}
+
+const magicSize = 16
+
+func (c *Content) detect() error {
+	head := make([]byte, magicSize)
+	n, err := c.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	switch kind := compression(head[:n]); kind {
+	case "":
+		return nil
+	case "gz":
+		c.gz, err = gzip.NewReader(&raw{c: c})
+		return err
+	default:
+		return fmt.Errorf("%w: %s", ErrCompressed, kind)
+	}
+}
+
+func compression(head []byte) string {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.magic)) && (m.name != "bzip2" || len(head) > 9 && string(head[4:10]) == "1AY&SY") {
+			return m.name
+		}
+	}
+	return ""
+}
+
+// raw reads the file's bytes in order, some at a time, for the decompressor.
+type raw struct {
+	c    *Content
+	at   int64
+	buf  []byte
+	have []byte
+}
+
+func (r *raw) fill() error {
+	if len(r.have) > 0 {
+		return nil
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, 16<<10)
+	}
+	n, err := r.c.pread(r.buf, r.at)
+	r.at += int64(n)
+	r.have = r.buf[:n]
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+func (r *raw) Read(p []byte) (int, error) {
+	if err := r.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(p, r.have)
+	r.have = r.have[n:]
+	return n, nil
+}
+
+func (r *raw) ReadByte() (byte, error) {
+	if err := r.fill(); err != nil {
+		return 0, err
+	}
+	b := r.have[0]
+	r.have = r.have[1:]
+	return b, nil
+}
+
+// Compressed says that the text must be read in order: ReadAt has only the
+// file's bytes.
+func (c *Content) Compressed() bool { return c.gz != nil }
+
+// FileSize is the file's; of a compressed one it says nothing about the text.
+func (c *Content) FileSize() int64 { return c.stat.Size }
+
+// Read gives the text in order.
+func (c *Content) Read(p []byte) (int, error) {
+	if c.gz != nil {
+		return c.gz.Read(p)
+	}
+	n, err := c.pread(p, c.at)
+	c.at += int64(n)
+	return n, err
+}
+
+// ReadAt reads the text of a message that is not Compressed.
+func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = c.pread(p[n:], off+int64(n))
+		n += more
+	}
+	return n, err
+}
+
+func (c *Content) pread(p []byte, off int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := again(func() (int, error) { return unix.Pread(c.fd, p, off) })
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Rewind begins again.
+func (c *Content) Rewind() error {
+	c.at = 0
+	if c.gz != nil {
+		return c.gz.Reset(&raw{c: c})
+	}
+	return nil
+}
+
+// Close gives the descriptor back.
+func (c *Content) Close() error {
+	if c.fd >= 0 {
+		unix.Close(c.fd)
+		c.fd = -1
+	}
+	return nil
+}
+
+// field gives what the uid list says about message i.
+func (m *Mailbox) field(i int, letter byte) (string, bool) {
+	e := &m.entries[i]
+	if e.extra == 0 {
+		return "", false
+	}
+	return listField(m.extras[e.extra-1], letter)
+}
+
+// MessageGUID is the same for all copies of a message.
+func (m *Mailbox) MessageGUID(i int) string {
+	if guid, ok := m.field(i, 'G'); ok && guid != "" {
+		return guid
+	}
+	return m.Base(i)
+}
+
+// nameSize is the size that the name tells, or the uid list.
+func (m *Mailbox) nameSize(i int) (int64, bool) { return m.told(i, ",S=", 'S') }
+
+func (m *Mailbox) told(i int, key string, letter byte) (int64, bool) {
+	if n, ok := numberInBase(m.base(&m.entries[i]), key); ok {
+		return n, true
+	}
+	if text, ok := m.field(i, letter); ok {
+		n, err := strconv.ParseUint(text, 10, 62)
+		return int64(n), err == nil
+	}
+	return 0, false
+}
+
+// numberInBase finds ,S= or ,W= in a base name.
+func numberInBase(base []byte, key string) (n int64, ok bool) {
+	at := bytes.Index(base, []byte(key))
+	if at < 0 {
+		return 0, false
+	}
+	text := base[at+len(key):]
+	if c := bytes.IndexByte(text, ','); c >= 0 {
+		text = text[:c]
+	}
+	if len(text) == 0 || len(text) > 18 {
+		return 0, false
+	}
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// Size is that of the text as it is stored. What the name says is believed.
+func (m *Mailbox) Size(i int) (int64, error) {
+	if n, ok := m.nameSize(i); ok {
+		return n, nil
+	}
+	c, err := m.Content(i)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if !c.Compressed() {
+		return c.FileSize(), nil
+	}
+	size, _, err := c.measure()
+	return size, err
+}
+
+// Virtual is the size with CRLF line ends: what IMAP shows.
+func (m *Mailbox) Virtual(i int) (int64, error) {
+	if n, ok := m.told(i, ",W=", 'W'); ok {
+		return n, nil
+	}
+	c, err := m.Content(i)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	_, virtual, err := c.measure()
+	return virtual, err
+}
+
+// measure reads all the text.
+func (c *Content) measure() (size, virtual int64, err error) {
+	buf := make([]byte, 64<<10)
+	last := byte(0)
+	for {
+		n, err := c.Read(buf)
+		p := buf[:n]
+		size += int64(n)
+		virtual += int64(n)
+		for i := bytes.IndexByte(p, '\n'); i >= 0; {
+			if i > 0 {
+				last = p[i-1]
+			}
+			if last != '\r' {
+				virtual++
+			}
+			last, p = '\n', p[i+1:]
+			i = bytes.IndexByte(p, '\n')
+		}
+		if len(p) > 0 {
+			last = p[len(p)-1]
+		}
+		if err == io.EOF {
+			return size, virtual, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// Received is when the message came: the time of its file.
+func (m *Mailbox) Received(i int) (time.Time, error) {
+	st, err := m.stat(i)
+	return time.Unix(st.Mtim.Unix()), err
+}
+
+func (m *Mailbox) stat(i int) (st unix.Stat_t, err error) {
+	err = m.onFile(i, func(at int, name []byte) error {
+		return unix.Fstatat(at, string(name), &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	return st, err
+}
+
+// Received is as the Mailbox's, of an open message.
+func (c *Content) Received() time.Time { return time.Unix(c.stat.Mtim.Unix()) }

@@ -1,0 +1,235 @@
+package maildir
+
+import (
+	"bytes"
+	"errors"
+	"hash/maphash"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxNames bounds the bytes of all names in one folder: they are addressed by
+// 32 bits.
+const maxNames = 1<<32 - 1<<16
+
+var errTooMany = errors.New("more messages than can be counted")
+
+// entry is a message as the index keeps it, 24 bytes beside its name.
+type entry struct {
+	name     uint32 // where its file name begins in index.names
+	uid      uint32
+	keywords uint32
+	extra    uint32 // 1 + its place in index.extras; 0: the uid list says no more
+	pass     uint16 // the last scan that saw it
+	nameLen  uint8
+	baseLen  uint8
+	flags    Flags
+	inNew    bool
+}
+
+// index is what is known of one folder's files. Names lie one after another in
+// one piece of memory, and the table finds them by their base.
+type index struct {
+	names   []byte
+	entries []entry
+	extras  []string
+	table   []uint32 // 1 + place in entries, by hash of the base; nil until needed
+	seed    maphash.Seed
+	pass    uint16
+}
+
+func (x *index) name(e *entry) []byte { return x.names[e.name : e.name+uint32(e.nameLen)] }
+func (x *index) base(e *entry) []byte { return x.names[e.name : e.name+uint32(e.baseLen)] }
+
+// setName gives a message its file name, in the old one's place if that will do.
+func (x *index) setName(e *entry, name []byte) error {
+	if len(name) > int(e.nameLen) {
+		if len(x.names) > maxNames {
+			return errTooMany
+		}
+		e.name = uint32(len(x.names))
+		x.names = append(x.names, name...)
+	} else {
+		copy(x.names[e.name:], name)
+	}
+	e.nameLen = uint8(len(name))
+	return nil
+}
+
+// find looks a base name up; -1 where there is none.
+func (x *index) find(base []byte) int {
+	if len(x.table) == 0 {
+		return -1
+	}
+	mask := uint64(len(x.table) - 1)
+	for h := maphash.Bytes(x.seed, base) & mask; x.table[h] != 0; h = (h + 1) & mask {
+		i := int(x.table[h] - 1)
+		if bytes.Equal(x.base(&x.entries[i]), base) {
+			return i
+		}
+	}
+	return -1
+}
+
+// link puts entry i into the table.
+func (x *index) link(i int) {
+	if 2*len(x.entries) >= len(x.table) {
+		x.hashAll(i)
+	}
+	x.put(i)
+}
+
+// hashAll makes the table anew, for the first n entries.
+func (x *index) hashAll(n int) {
+	size := 256
+	for size < 4*n {
+		size *= 2
+	}
+	if x.table == nil {
+		x.seed = maphash.MakeSeed()
+	}
+	x.table = make([]uint32, size)
+	for i := range x.entries[:n] {
+		x.put(i)
+	}
+}
+
+func (x *index) put(i int) {
+	mask := uint64(len(x.table) - 1)
+	h := maphash.Bytes(x.seed, x.base(&x.entries[i])) & mask
+	for x.table[h] != 0 {
+		h = (h + 1) & mask
+	}
+	x.table[h] = uint32(i + 1)
+}
+
+// see takes a file name that a scan found. grow says that it may be one that
+// nobody knew before.
+func (x *index) see(name []byte, inNew, grow bool) error {
+	base, info := name, []byte(nil)
+	if at := bytes.IndexByte(name, ':'); at >= 0 {
+		base, info = name[:at], name[at:]
+	}
+	i := x.find(base)
+	if i < 0 {
+		if !grow {
+			return nil
+		}
+		x.entries = append(x.entries, entry{baseLen: uint8(len(base))})
+		i = len(x.entries) - 1
+	}
+	e := &x.entries[i]
+	if e.nameLen == 0 || !bytes.Equal(x.name(e), name) {
+		fresh := e.nameLen == 0
+		if err := x.setName(e, name); err != nil {
+			return err
+		}
+		e.flags, e.keywords = parseInfo(info)
+		if fresh {
+			x.link(i)
+		}
+	}
+	e.inNew, e.pass = inNew, x.pass
+	return nil
+}
+
+// maxPasses bounds the repeated scans of a directory that does not stand still.
+const maxPasses = 3
+
+// tick is longer than the step of any kernel's clock for file times. A directory
+// that changed within the last one may change again without its time showing it.
+const tick = 20_000_000
+
+// scan reads new/ and cur/ once, or again when they change meanwhile: a rename
+// during a scan may hide a file from it. Whatever any pass saw is kept, as a
+// file that is gone shows when it is opened. quiet says that the last pass saw
+// all there was.
+func (m *Mailbox) scan(grow bool) (quiet bool, err error) {
+	if m.buf == nil {
+		m.buf = make([]byte, 64<<10)
+	}
+	for range maxPasses {
+		m.pass++
+		before, settled := m.dirTimes()
+		// new/ first: files move from new/ to cur/ and never back.
+		if err := m.scanDir(m.new, true, grow); err != nil {
+			return false, err
+		}
+		if err := m.scanDir(m.cur, false, grow); err != nil {
+			return false, err
+		}
+		after, _ := m.dirTimes()
+		if before == after && settled {
+			m.times = after
+			return true, nil
+		}
+		m.times = dirTimes{}
+	}
+	return false, nil
+}
+
+// dirTimes are the modification times of new/ and cur/.
+type dirTimes [2]unix.Timespec
+
+func (m *Mailbox) dirTimes() (t dirTimes, settled bool) {
+	settled = true
+	var now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_REALTIME, &now)
+	for i, fd := range []int{m.new, m.cur} {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil {
+			return dirTimes{}, false
+		}
+		t[i] = st.Mtim
+		if age := now.Nano() - st.Mtim.Nano(); age >= 0 && age < tick {
+			settled = false
+		}
+	}
+	return t, settled
+}
+
+func (m *Mailbox) scanDir(fd int, inNew, grow bool) error {
+	if _, err := unix.Seek(fd, 0, 0); err != nil {
+		return err
+	}
+	return eachEntry(fd, m.buf, func(name []byte, kind uint8) error {
+		if !isMessageName(name) || kind != unix.DT_REG && kind != unix.DT_UNKNOWN {
+			return nil
+		}
+		return m.see(name, inNew, grow)
+	})
+}
+
+// isMessageName: what Dovecot takes for a message (spec/maildir.md 2). A name
+// without a base, or with a line end, cannot stand in the uid list.
+func isMessageName(name []byte) bool {
+	return len(name) > 0 && len(name) <= 255 && name[0] != '.' && name[0] != ':' && bytes.IndexByte(name, '\n') < 0 && bytes.IndexByte(name, '\r') < 0
+}
+
+// eachEntry calls f with each name of a directory and its type; the name is
+// good until f returns.
+func eachEntry(fd int, buf []byte, f func(name []byte, kind uint8) error) error {
+	const header = int(unsafe.Offsetof(unix.Dirent{}.Name))
+	for {
+		n, err := again(func() (int, error) { return unix.Getdents(fd, buf) })
+		if err != nil || n <= 0 {
+			return err
+		}
+		for rest := buf[:n]; len(rest) > header; {
+			d := (*unix.Dirent)(unsafe.Pointer(&rest[0]))
+			length := int(d.Reclen)
+			if length <= header || length > len(rest) {
+				return unix.EIO
+			}
+			name := rest[header:length]
+			if end := bytes.IndexByte(name, 0); end >= 0 {
+				name = name[:end]
+			}
+			if err := f(name, d.Type); err != nil {
+				return err
+			}
+			rest = rest[length:]
+		}
+	}
+}
