@@ -1,0 +1,387 @@
+package brain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"culver/internal/authproto"
+	"culver/internal/doveadmproto"
+	"culver/services/doveadm/format"
+)
+
+// job is the work for one user.
+type job struct {
+	n     int64 // its place in the list
+	user  string
+	steps []step
+}
+
+// step is one command of a job. All have one, but for those of a plan.
+type step struct {
+	args    []string
+	planned int64 // messages that the plan names
+}
+
+// feed gives the jobs of a run, one after the other.
+type feed func(ctx context.Context, each func(job) error) error
+
+// run is one command for all its users.
+type run struct {
+	g       *Global
+	feed    feed
+	server  *server
+	workers int
+	name    string // of the command, as on the wire
+	minor   int    // that a server must have
+	again   bool   // the command may be sent twice
+	many    bool   // a run over users: a summary at its end, names before rows
+	ordered bool
+	dry     bool
+	input   *spool
+	out     *output
+	tally   *tally
+	show    display
+	plan    *planWriter
+	journal *journal
+	done    func(user string) verdictOfJournal
+	count   func(ctx context.Context) (int64, error) // users there are, for the bar
+
+	mu       sync.Mutex
+	links    map[link]bool // in the middle of a command
+	stopping chan struct{} // closed: begin nothing more
+	stopOnce sync.Once
+	why      error // stdout is gone
+	wg       sync.WaitGroup
+	jobs     chan job
+	began    int // connections that were made use of
+}
+
+var errStopped = errors.New("stopped")
+
+// run carries the command out and gives the exit status.
+func (r *run) run(ctx context.Context) int {
+	first, err := r.server.dial(ctx)
+	if err != nil {
+		r.show.line(fmt.Sprintf("doveadm: server %s: %s", format.Safe(r.server.name), format.Safe(err.Error())))
+		return doveadmproto.TempFail
+	}
+	r.server.links = 1
+	if first.Minor() < r.minor {
+		first.Close()
+		r.show.line(fmt.Sprintf("doveadm: server %s is older than an option that was given", format.Safe(r.server.name)))
+		return doveadmproto.Usage
+	}
+	listing, endList := context.WithCancel(ctx)
+	defer endList()
+	ended := make(chan struct{})
+	go r.watch(endList, ended)
+	go r.ticks(ended)
+	if r.count != nil {
+		go func() {
+			if n, err := r.count(listing); err == nil {
+				r.show.total(n)
+			}
+		}()
+	}
+	r.jobs = make(chan job)
+	idle := first
+	err = r.feed(listing, func(j job) error {
+		spare := idle
+		idle = nil
+		return r.give(ctx, listing, j, &spare, &idle)
+	})
+	close(r.jobs)
+	r.wg.Wait()
+	if idle != nil {
+		idle.Close()
+	}
+	close(ended)
+	return r.conclude(err)
+}
+
+// give hands a job to a connection that is free, or to one more.
+func (r *run) give(ctx, listing context.Context, j job, spare, idle *link) error {
+	defer func() { *idle = *spare }()
+	if r.stopped() {
+		return r.skip(j)
+	}
+	if !authproto.ValidUser(j.user) {
+		r.finish(&j, &result{code: doveadmproto.NoUser, reason: "this is no user name"})
+		return nil
+	}
+	if r.done != nil {
+		switch r.done(j.user) {
+		case wasDone:
+			r.tally.skip("")
+			return nil
+		case wasBegun:
+			r.finish(&j, &result{code: doveadmproto.TempFail, reason: unknown})
+			return nil
+		}
+	}
+	j.n = r.tally.number()
+	if !r.out.begin(j.n) {
+		return r.skip(j)
+	}
+	select {
+	case r.jobs <- j:
+		return nil
+	default:
+	}
+	if r.began < r.workers {
+		r.began++
+		l := *spare
+		*spare = nil
+		r.wg.Go(func() { r.work(ctx, listing, l, j) })
+		return nil
+	}
+	select {
+	case r.jobs <- j:
+		return nil
+	case <-r.stopping:
+		r.out.end(j.n)
+		return r.skip(j)
+	}
+}
+
+// skip notes a user who was not begun. Where nobody wants their names there is
+// no need to read on.
+func (r *run) skip(j job) error {
+	if r.tally.failed == nil {
+		return errStopped
+	}
+	r.tally.skip(j.user)
+	return nil
+}
+
+// work is one connection's life: user after user.
+func (r *run) work(ctx, listing context.Context, l link, j job) {
+	for ok := true; ok; j, ok = <-r.jobs {
+		l = r.serve(ctx, listing, l, j)
+	}
+	if l != nil {
+		l.Close()
+		r.server.closed()
+	}
+}
+
+// result is what became of one user.
+type result struct {
+	code    int
+	reason  string // of a failure
+	logged  bool   // the reason was shown already
+	touched int64
+	bytes   int64 // dry run
+	skipped bool  // not begun
+	took    time.Duration
+}
+
+// unknown is the reason of those who may be done or not.
+const unknown = "not known whether it was done"
+
+// serve does one user's work, and gives the connection back if it is well.
+func (r *run) serve(ctx, listing context.Context, l link, j job) link {
+	began := time.Now()
+	var res result
+	for i := 0; i < len(j.steps) && !res.skipped; i++ {
+		l = r.step(ctx, listing, l, &j, i, &res)
+	}
+	res.took = time.Since(began)
+	if !r.out.end(j.n) {
+		res.fail(doveadmproto.Protocol, "a row of the result is not complete")
+	}
+	r.finish(&j, &res)
+	return l
+}
+
+// fail notes what went wrong.
+func (res *result) fail(code int, reason string) {
+	if worse(res.code, code) != res.code || res.reason == "" {
+		res.reason, res.logged = reason, false
+	}
+	res.code = worse(res.code, code)
+}
+
+// step sends one command, and again where the connection is lost and that does
+// no harm.
+func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *result) link {
+	for try := 1; ; try++ {
+		if l == nil {
+			var err error
+			if l, err = r.server.connect(listing); err != nil {
+				if r.stopped() {
+					res.skipped = i == 0
+				}
+				res.fail(doveadmproto.TempFail, "server "+r.server.name+": "+err.Error())
+				return nil
+			}
+		}
+		if i == 0 && try == 1 {
+			if err := r.journal.begin(j.user, !r.again); err != nil {
+				res.fail(doveadmproto.TempFail, err.Error())
+				res.skipped = true
+				r.halt(err)
+				return l
+			}
+		}
+		if !r.enter(l) {
+			res.skipped = i == 0 && try == 1
+			res.fail(doveadmproto.TempFail, "interrupted")
+			return l
+		}
+		k := &reply{r: r, j: j, res: res, before: res.touched}
+		cmd := doveadmproto.Command{Verbose: r.g.Verbose, Debug: r.g.Debug, User: j.user, Name: r.name, Args: j.steps[i].args}
+		code, err := l.Run(ctx, cmd, r.input.reader(), k)
+		r.leave(l)
+		if err == nil {
+			k.close(code, l.Referral(), j.steps[i].planned)
+			return l
+		}
+		l.Close()
+		r.server.lost()
+		l = nil
+		if try < maxTries && r.again && !r.stopped() && r.out.drop(j.n) {
+			k.forget()
+			continue
+		}
+		k.broken(err)
+		return nil
+	}
+}
+
+// enter notes that a connection is in the middle of a command. It is false when
+// nothing may begin any more.
+func (r *run) enter(l link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped() {
+		return false
+	}
+	r.links[l] = true
+	return true
+}
+
+func (r *run) leave(l link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.links, l)
+}
+
+func (r *run) stopped() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// halt begins nothing more and asks what runs to stop before its next message.
+func (r *run) halt(why error) {
+	r.stopOnce.Do(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.why = why
+		close(r.stopping)
+		for l := range r.links {
+			go l.Cancel() // it may have to wait for a server that does not read
+		}
+	})
+}
+
+// watch waits for Ctrl-C: the first ends the run in good order, the second at
+// once.
+func (r *run) watch(endList context.CancelFunc, ended <-chan struct{}) {
+	for n := 1; ; n++ {
+		select {
+		case <-ended:
+			return
+		case <-r.g.Interrupt:
+		}
+		if n > 1 {
+			r.leaveNow()
+			return
+		}
+		r.show.line("doveadm: stopping at the next message; again to leave at once")
+		r.halt(nil)
+		if r.tally.failed == nil {
+			endList()
+		}
+	}
+}
+
+// leaveNow saves what is known and ends the program.
+func (r *run) leaveNow() {
+	r.show.line("doveadm: left; what was begun may be done or not")
+	r.tally.close()
+	r.journal.close()
+	os.Exit(doveadmproto.TempFail)
+}
+
+// ticks shows now and then what was printed and how far the run is.
+func (r *run) ticks(ended <-chan struct{}) {
+	t := time.NewTicker(flushEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-t.C:
+			r.out.tick()
+		}
+	}
+}
+
+// finish notes what became of a user.
+func (r *run) finish(j *job, res *result) {
+	if res.code != 0 && !res.logged && !res.skipped {
+		r.show.log(j.user, doveadmproto.LogError, res.reason)
+	}
+	if !res.skipped {
+		if err := r.journal.end(j.user, res.code); err != nil {
+			r.halt(err)
+		}
+	}
+	r.tally.add(j.user, res)
+	r.show.user(j.user, res)
+}
+
+// conclude ends the run: what is left to print, the summary, the exit status.
+func (r *run) conclude(listErr error) int {
+	code := 0
+	trouble := func(err error) {
+		r.show.line("doveadm: " + format.Safe(err.Error()))
+		code = worse(code, Code(err))
+	}
+	if err := r.out.finish(); err != nil && r.why == nil {
+		r.why = fmt.Errorf("standard output: %w", err)
+	}
+	if r.why != nil {
+		trouble(r.why)
+	}
+	if listErr != nil && !r.stopped() {
+		trouble(listErr)
+	}
+	for _, err := range []error{r.plan.close(), r.journal.close(), r.tally.close()} {
+		if err != nil {
+			trouble(err)
+		}
+	}
+	if r.stopped() {
+		code = worse(code, doveadmproto.TempFail)
+	}
+	code = worse(r.tally.exit, code)
+	r.show.end(r.tally, r.many, r.stopped(), r.journal.path())
+	return code
+}
+
+func (r *run) close() {
+	r.input.close()
+}
+
+var _ io.Closer = (*netLink)(nil)
