@@ -123,3 +123,9 @@ func (p *PacketWriter) Packet(ch byte, data []byte) error {
 		}
 	}
 }
+
+// AppendPacketHead adds the head of a packet whose n bytes of contents follow:
+// for what must come in one packet, however long it is.
+func AppendPacketHead(out []byte, ch byte, n int) []byte {
+	return binary.BigEndian.AppendUint32(append(out, ch), uint32(n))
+}

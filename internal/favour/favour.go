@@ -161,6 +161,16 @@ func (c *Control) cancel(id uint64) bool {
 	return there
 }
 
+// Abandon has the worker of a request killed: it is silent, or over its time.
+func (c *Control) Abandon(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		m := handoff.Message{Kind: handoff.KindAbandon, ID: id}
+		c.post(letter{id, false, m.Append(nil)})
+	}
+}
+
 // post sends a letter, or leaves it to a goroutine. The lock is held.
 func (c *Control) post(l letter) {
 	if !c.sending {

@@ -1,0 +1,181 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"culver/internal/doveadmproto"
+	"culver/internal/favour"
+	"culver/internal/fdpass"
+	"culver/internal/handoff"
+	"culver/internal/maillog/logline"
+)
+
+// maxLogged is how many lines of one worker get into our own log.
+const maxLogged = 1000
+
+// hire is one worker at work.
+type hire struct {
+	run  *run
+	user string
+	id   uint64
+	conn *fdpass.Conn
+	in   *doveadmproto.PacketReader
+	br   *bufio.Reader
+	rows *rows
+	logs doveadmproto.LogReader
+
+	logged   int
+	peerDone bool // its stream for the other worker has ended
+
+	dropped atomic.Bool // we closed it, and have said why
+
+	mu   sync.Mutex
+	w    *doveadmproto.PacketWriter
+	gone bool // nothing is written any more
+}
+
+// drop hangs up on a worker.
+func (h *hire) drop() {
+	h.dropped.Store(true)
+	h.conn.Close()
+}
+
+// hire asks the master for a worker.
+func (r *run) hire(ctx context.Context, user string) (*hire, error) {
+	f := r.f
+	select {
+	case f.asking <- struct{}{}:
+	case <-ctx.Done():
+		return nil, errCancelled
+	}
+	fd, id, err := f.Workers.Numbered(ctx, user)
+	<-f.asking
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errCancelled
+		}
+		return nil, err
+	}
+	unix.SetNonblock(fd, true)
+	conn, err := fdpass.New(fd, "worker")
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	h := &hire{run: r, user: user, id: id, conn: conn, w: doveadmproto.NewPacketWriter(conn)}
+	h.br = bufio.NewReaderSize(conn, doveadmproto.MaxPacket+64)
+	h.in = doveadmproto.NewPacketReader(h.br)
+	return h, nil
+}
+
+var errCancelled = errors.New("cancelled before a worker began")
+
+// refusal is what the client learns where no worker came.
+func refusal(err error) (code int, text string, l logline.Level) {
+	var r *favour.Refusal
+	switch {
+	case errors.Is(err, errCancelled):
+		return doveadmproto.TempFail, err.Error(), logline.Info
+	case !errors.As(err, &r):
+	case r.Code == handoff.CodeNoUser:
+		return doveadmproto.NoUser, "User doesn't exist", logline.Warn
+	case r.Code == handoff.CodeForbidden:
+		return doveadmproto.NoPerm, err.Error(), logline.Error
+	case r.Code == handoff.CodeLimit:
+		return doveadmproto.TempFail, err.Error(), logline.Warn
+	}
+	return doveadmproto.TempFail, err.Error(), logline.Error
+}
+
+// send writes one packet. A worker that is gone is heard of where it is read.
+func (h *hire) send(ch byte, b []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.gone {
+		h.gone = h.w.Packet(ch, b) != nil
+	}
+}
+
+// begin sends the command line.
+func (h *hire) begin(cmd doveadmproto.Command) {
+	b := cmd.Append(nil)
+	if len(b) > doveadmproto.MaxLine { // escapes that the client spared
+		b = b[:0]
+	}
+	h.line(b[:max(0, len(b)-1)])
+}
+
+// line sends the command in one packet, however long it is.
+func (h *hire) line(b []byte) {
+	head := doveadmproto.AppendPacketHead(nil, doveadmproto.ChRun, len(b))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, err := h.conn.Write(append(head, b...)); err != nil {
+		h.gone = true
+	}
+}
+
+// relay passes on what the worker says until its status line, or its end.
+func (h *hire) relay(peer *hire) error {
+	r := h.run
+	for !h.rows.done {
+		if h.br.Buffered() == 0 {
+			r.flush()
+		}
+		p, err := h.in.Next()
+		if err != nil {
+			return err
+		}
+		r.alive()
+		switch p.Channel {
+		case doveadmproto.ChReply:
+			if h.rows.feed(p.Data) != nil {
+				r.cancel() // nobody reads it; it ends before its next message
+			}
+		case doveadmproto.ChLog:
+			h.logs.Feed(p.Data, h.log)
+		case doveadmproto.ChTouched:
+			if n, err := strconv.ParseUint(string(p.Data), 10, 63); err == nil && h.rows.to != nil {
+				h.rows.to.touched(n)
+			}
+		case doveadmproto.ChPeer:
+			h.peerDone = len(p.Data) == 0
+			if peer != nil {
+				peer.send(doveadmproto.ChPeer, p.Data)
+			}
+		}
+	}
+	return nil
+}
+
+// log gives a line of the worker's to the client, and to our own log.
+func (h *hire) log(level byte, text string) {
+	r := h.run
+	if level > doveadmproto.LogDebug || r.cmd.Debug {
+		r.s.out.log(level, prefix(h.user), text)
+	}
+	own := logline.Error
+	switch level {
+	case doveadmproto.LogDebug:
+		own = logline.Debug
+	case doveadmproto.LogInfo:
+		own = logline.Info
+	case doveadmproto.LogWarning:
+		own = logline.Warn
+	}
+	switch h.logged++; {
+	case own == logline.Debug && !r.f.Debug, h.logged > maxLogged:
+		return
+	case h.logged == maxLogged:
+		text = "more lines than one command may log: the rest is not logged"
+	}
+	r.f.Log(own, "", h.user, strings.ToValidUTF8(text, "?"))
+}

@@ -1,0 +1,201 @@
+package server
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"culver/internal/maillog/logline"
+)
+
+const (
+	// drainGrace is how long a client may rest between commands after a Drain
+	// before it is sent away, and busyGrace how long a busy one may go on beginning
+	// new ones.
+	drainGrace = time.Second
+	busyGrace  = 10 * time.Second
+)
+
+// house is who is in, and whether it is closing.
+type house struct {
+	limit int
+
+	mu        sync.Mutex
+	sessions  map[*session]struct{}
+	strangers int // of them who have not shown who they are
+	listeners []Listener
+	served    int
+	changed   chan struct{} // 1 deep: the numbers are not those last told
+	empty     sync.WaitGroup
+
+	drainSince atomic.Int64  // unix nanoseconds, 0 while open
+	stopping   atomic.Bool   // no command may begin
+	closing    chan struct{} // closed with the first Drain or Stop
+}
+
+func (h *house) init(limit int) {
+	h.limit = limit
+	h.sessions = map[*session]struct{}{}
+	h.changed = make(chan struct{}, 1)
+	h.closing = make(chan struct{})
+}
+
+// Serve accepts on all listeners and returns when, after Drain or Stop, the
+// last session is gone.
+func (f *Front) Serve(listeners []Listener) {
+	h := &f.house
+	var accepting sync.WaitGroup
+	h.mu.Lock()
+	h.listeners = listeners
+	closed := h.drainSince.Load() != 0
+	h.mu.Unlock()
+	for _, l := range listeners {
+		if closed {
+			l.Close()
+			continue
+		}
+		accepting.Go(func() { f.accept(l) })
+	}
+	accepting.Wait()
+	h.empty.Wait()
+}
+
+func (f *Front) accept(l Listener) {
+	for pause := time.Millisecond; ; {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = time.Millisecond
+			f.admit(c, l)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // out of descriptors, most likely: sessions that end give some back
+			f.Log(logline.Error, "", "", "accept: "+err.Error())
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+// admit starts a session. The protocol has no word for "too many": a client
+// beyond the limit finds its connection closed. Strangers may have half of it,
+// so that they keep nobody out who knows the password.
+func (f *Front) admit(c net.Conn, l Listener) {
+	s := f.newSession(c, l)
+	h := &f.house
+	h.mu.Lock()
+	full := len(h.sessions) >= h.limit || !s.trusted && h.strangers >= max(1, h.limit/2)
+	if !full {
+		h.sessions[s] = struct{}{}
+		h.empty.Add(1)
+		if !s.trusted {
+			h.strangers++
+		}
+	}
+	h.mu.Unlock()
+	if full {
+		f.Log(logline.Warn, "", "", "client_limit reached, refused "+s.peer.name)
+		c.Close()
+		return
+	}
+	h.notify()
+	go func() {
+		defer f.depart(s)
+		s.serve()
+	}()
+}
+
+// known notes that a stranger is none any more.
+func (h *house) known() {
+	h.mu.Lock()
+	h.strangers--
+	h.mu.Unlock()
+}
+
+func (f *Front) depart(s *session) {
+	h := &f.house
+	h.mu.Lock()
+	delete(h.sessions, s)
+	h.served++
+	if !s.trusted {
+		h.strangers--
+	}
+	h.mu.Unlock()
+	h.notify()
+	h.empty.Done()
+}
+
+func (h *house) notify() {
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Report calls tell with the numbers, at first and after changes, but at most
+// five times a second.
+func (f *Front) Report(tell func(available, served int) error) {
+	h := &f.house
+	for {
+		h.mu.Lock()
+		available, served := h.limit-len(h.sessions), h.served
+		h.mu.Unlock()
+		if tell(available, served) != nil {
+			return
+		}
+		<-h.changed
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// Drain takes no new sessions and lets those that are here finish.
+func (f *Front) Drain() { f.close(false) }
+
+// Stop is Drain, but no session begins another command, and what still runs
+// after StopGrace is cancelled: it ends before its next message.
+func (f *Front) Stop() { f.close(true) }
+
+func (f *Front) close(stop bool) {
+	h := &f.house
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.drainSince.CompareAndSwap(0, time.Now().UnixNano()) {
+		close(h.closing)
+	}
+	if stop && h.stopping.CompareAndSwap(false, true) {
+		time.AfterFunc(f.StopGrace, f.cancelAll)
+	}
+	for _, l := range h.listeners {
+		l.Close()
+	}
+	for s := range h.sessions {
+		s.conn.poke()
+	}
+}
+
+func (f *Front) cancelAll() {
+	h := &f.house
+	h.mu.Lock()
+	all := slices.Collect(maps.Keys(h.sessions))
+	h.mu.Unlock()
+	for _, s := range all {
+		s.cancel()
+	}
+}
+
+// leaveBy tells how long a session may still rest between commands; !closing
+// while the house is open.
+func (h *house) leaveBy() (rest time.Duration, closing bool) {
+	since := h.drainSince.Load()
+	switch {
+	case since == 0:
+		return 0, false
+	case h.stopping.Load() || time.Now().UnixNano()-since > int64(busyGrace):
+		return 0, true
+	}
+	return drainGrace, true
+}

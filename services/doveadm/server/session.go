@@ -1,0 +1,231 @@
+package server
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"culver/internal/doveadmproto"
+	"culver/internal/maillog/logline"
+)
+
+// session is one client.
+type session struct {
+	front   *Front
+	conn    *timed
+	r       *bufio.Reader
+	peer    peer
+	trusted bool // it has shown who it is, or need not
+
+	out   *output // nil before the handshake is over
+	minor int
+	waits atomic.Int32 // what only the client can end is under way
+	ahead chan line    // the line that came while a command ran
+
+	mu      sync.Mutex
+	running *run
+}
+
+// line is one of the client's, without its LF.
+type line struct {
+	text []byte
+	err  error
+}
+
+func (f *Front) newSession(c net.Conn, l Listener) *session {
+	s := &session{front: f, peer: peerOf(c)}
+	s.trusted = f.trusts(s.peer, l)
+	s.conn = &timed{Conn: c, front: f, by: time.Now().Add(f.AuthTimeout)}
+	s.r = bufio.NewReaderSize(s.conn, 16<<10)
+	return s
+}
+
+func (s *session) serve() {
+	defer linger(s.conn.Conn)
+	if !s.hello() {
+		return
+	}
+	for {
+		s.conn.enter(idle)
+		l := s.next()
+		if l.err != nil {
+			s.lost(l.err)
+			return
+		}
+		s.conn.enter(busy)
+		if !s.line(l.text) {
+			return
+		}
+	}
+}
+
+// lost says why no line came, where somebody may want to know.
+func (s *session) lost(err error) {
+	if errors.Is(err, errTooLong) {
+		s.refuse("", doveadmproto.DataErr, "command line is longer than 1 MiB")
+	}
+}
+
+var errTooLong = errors.New("line is too long")
+
+// read gives the next line, without its line end, if it has at most limit bytes.
+func (s *session) read(limit int) ([]byte, error) {
+	b, err := s.r.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		all := slices.Clone(b)
+		for err == bufio.ErrBufferFull && len(all) <= limit {
+			b, err = s.r.ReadSlice('\n')
+			all = append(all, b...)
+		}
+		b = all
+	}
+	switch {
+	case len(b) > limit:
+		return nil, errTooLong
+	case err == io.EOF && len(b) > 0:
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
+		return nil, err
+	}
+	b = b[:len(b)-1]
+	if n := len(b); n > 0 && b[n-1] == '\r' {
+		b = b[:n-1]
+	}
+	return b, nil
+}
+
+// hello takes the handshake (spec/doveadm.md 1.3).
+func (s *session) hello() bool {
+	first, err := s.read(maxAuthLine)
+	if err != nil {
+		s.say(logline.Debug, "no VERSION line: "+err.Error())
+		return false
+	}
+	if s.minor, err = doveadmproto.ParseClientVersion(string(first)); err != nil {
+		s.say(logline.Warn, err.Error())
+		return false
+	}
+	hello := ""
+	if s.minor > doveadmproto.MinorRaw {
+		hello = doveadmproto.ServerVersion
+	}
+	if !s.trusted {
+		io.WriteString(s.conn, hello+"-\n")
+		if !s.authenticate() {
+			io.WriteString(s.conn, "-\n")
+			return false
+		}
+		s.front.house.known()
+		s.trusted = true
+		hello = ""
+	}
+	if _, err := io.WriteString(s.conn, hello+"+\n"); err != nil {
+		return false
+	}
+	s.out = newOutput(s.conn, s.minor, &s.waits)
+	return true
+}
+
+// authenticate takes one line that must be the right password. A client that
+// was wrong waits for its answer.
+func (s *session) authenticate() bool {
+	line, err := s.read(maxAuthLine)
+	switch {
+	case err != nil:
+		s.say(logline.Debug, "no authentication: "+err.Error())
+		return false
+	case s.front.Password == "":
+		s.say(logline.Warn, "refused: there is no password to log in with (doveadm_password_file)")
+		return false
+	case !s.front.knows(string(line)):
+		s.say(logline.Warn, "authentication failed")
+		select {
+		case <-time.After(s.front.authDelay):
+		case <-s.front.house.closing:
+		}
+		return false
+	}
+	s.say(logline.Info, "logged in")
+	return true
+}
+
+// knows compares all of what was sent in a time that tells nothing of it.
+func (f *Front) knows(line string) bool {
+	text, ok := strings.CutPrefix(line, "PLAIN\t")
+	if !ok {
+		return false
+	}
+	got, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return false
+	}
+	want := sha256.Sum256([]byte("\x00" + f.Username + "\x00" + f.Password))
+	sum := sha256.Sum256(got)
+	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1
+}
+
+// say writes a line of our own log about this client.
+func (s *session) say(l logline.Level, text string) {
+	if l == logline.Debug && !s.front.Debug {
+		return
+	}
+	s.front.Log(l, "", "", s.peer.name+": "+text)
+}
+
+// line carries out one line, and tells whether another one may follow.
+func (s *session) line(text []byte) bool {
+	cmd, err := doveadmproto.ParseCommand(text, s.minor)
+	switch {
+	case errors.Is(err, doveadmproto.ErrNoCommand):
+		s.refuse("", doveadmproto.Usage, "doveadm client: No command given")
+		return false // nobody knows what the next line is
+	case err != nil:
+		s.refuse("", doveadmproto.Usage, "doveadm client: "+err.Error())
+		return false
+	case s.minor >= doveadmproto.MinorNoColumn && cmd.Name == doveadmproto.NameOption:
+		s.out.option(cmd.Args)
+		return true
+	case cmd.Name == doveadmproto.NameCancel:
+		return true // what it was for has ended
+	}
+	return s.command(cmd)
+}
+
+// refuse answers a command that is not run.
+func (s *session) refuse(user string, code int, text string) {
+	s.answer(user, s.out.status(code), text)
+}
+
+func (s *session) answer(user, status, text string) {
+	s.front.Log(logline.Warn, "", user, s.peer.name+": "+text)
+	s.out.log(doveadmproto.LogError, prefix(user), text)
+	s.out.reply([]byte("\n" + status + "\n"))
+	s.out.flush()
+}
+
+// prefix is how a line about a user begins, as Dovecot's do.
+func prefix(user string) string {
+	if user == "" {
+		return "doveadm: "
+	}
+	return "doveadm(" + user + "): "
+}
+
+// cancel has what runs stop before its next message.
+func (s *session) cancel() {
+	s.mu.Lock()
+	r := s.running
+	s.mu.Unlock()
+	if r != nil {
+		r.cancel()
+	}
+}
