@@ -55,7 +55,7 @@ var (
 	//lint:ignore ST1005 Dovecot's wording
 	errAnyMailbox = errors.New("To avoid accidents, search query must contain MAILBOX in all search branches")
 	//lint:ignore ST1005 Dovecot's wording
-	errAnyMessage = errors.New("To avoid accidents, each branch in search query must contain something else besides MAILBOX")
+	errAnyMessage = errors.New("To avoid accidents, each branch in search query must contain something else besides MAILBOX (e.g. just add \"all\" if you want everything)")
 )
 
 // SafeToExpunge refuses a query that may reach further than its writer meant:
@@ -103,47 +103,6 @@ func isMore(n *Node) bool {
 		return n.Kids[0].everyBranch(isMore)
 	}
 	return !isMailbox(n)
-}
-
-// Glob matches a mailbox name against a pattern: "*" is anything, "%" anything
-// but the separator. INBOX is the same in any case.
-func Glob(pattern, name, separator string) bool {
-	if len(name) >= 5 && strings.EqualFold(name[:5], "INBOX") && (len(name) == 5 || strings.HasPrefix(name[5:], separator)) {
-		if len(pattern) >= 5 && strings.EqualFold(pattern[:5], "INBOX") {
-			pattern, name = "INBOX"+pattern[5:], "INBOX"+name[5:]
-		}
-	}
-	// The last wildcards seen, to go back to: linear in pattern times name.
-	star, starAt, percent, percentAt := -1, 0, -1, 0
-	p, i := 0, 0
-	for {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, starAt, percent = p, i, -1
-			p++
-			continue
-		case p < len(pattern) && pattern[p] == '%':
-			percent, percentAt = p, i
-			p++
-			continue
-		case i == len(name) && p == len(pattern):
-			return true
-		case i < len(name) && p < len(pattern) && name[i] == pattern[p]:
-			p, i = p+1, i+1
-			continue
-		}
-		if percent >= 0 && percentAt < len(name) && !strings.HasPrefix(name[percentAt:], separator) {
-			percentAt++
-			p, i = percent+1, percentAt
-			continue
-		}
-		if star >= 0 && starAt < len(name) {
-			starAt++
-			p, i, percent = star+1, starAt, -1
-			continue
-		}
-		return false
-	}
 }
 
 // SameMailbox compares names as MAILBOX does.

@@ -298,32 +298,6 @@ func TestFixMakesOneMomentOfNow(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		pattern, name string
-		want          bool
-	}{
-		{"*", "a/b", true},
-		{"%", "a/b", false},
-		{"%/%", "a/b", true},
-		{"a*c", "abc/c", true},
-		{"a%c", "abc/c", false},
-		{"*%/c", "a/b/c", true},
-		{"inbox", "INBOX", true},
-		{"INBOX/*", "inbox/Sub", true},
-		{"Inboxes", "inboxes", false},
-		{"work", "Work", false},
-		{"", "", true},
-		{"a", "", false},
-		{"%*%b", "xab", true},
-	} {
-		if got := Glob(tt.pattern, tt.name, "/"); got != tt.want {
-			t.Errorf("Glob(%q, %q): got %v, want %v", tt.pattern, tt.name, got, tt.want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"mailbox Trash savedbefore 30d", "( seen or flagged ) uid 1,3:*", "mimepart ( filename begins a.b )",
 		"not not x", "inthread refs header a b", "modseq /flags/x all 5", "larger 1_KiB", "x-mailbox &AMk-", "\xff", "( ( )"} {

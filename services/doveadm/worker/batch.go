@@ -1,0 +1,34 @@
+package worker
+
+import (
+	"culver/internal/doveadmproto"
+)
+
+// batch carries out several commands. Their rows come one after another; the
+// first that fails does not keep the others.
+func (c *call) batch() error {
+	parts, err := c.Batch()
+	if err != nil {
+		return usage(err)
+	}
+	whole := c.Parsed
+	defer func() { c.Parsed = whole }()
+	for _, p := range parts {
+		if err := c.step(); err != nil {
+			return err
+		}
+		run := commandNamed(p.Spec.Name)
+		if run == nil {
+			return failed(doveadmproto.Usage, "%s is not for a user's worker", p.Spec.Name)
+		}
+		c.Parsed, c.dryRun = p, p.Has("dry-run")
+		if err := run(c); err != nil {
+			c.fail(err)
+		}
+	}
+	return nil
+}
+
+// accepted is a command that has nothing to do in a Maildir, whose scripts
+// shall not fail here.
+func (c *call) accepted() error { return nil }

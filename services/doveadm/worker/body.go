@@ -1,0 +1,224 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"culver/internal/mailmessage"
+)
+
+// body looks for a needle in the decoded text of a message. Most messages are
+// answered by one look at their bytes as they are stored; only those that may
+// hide text in an encoding are taken apart. headers includes those of the parts.
+func (m *message) body(c *call, n *needle, headers bool) (bool, error) {
+	if n.ascii && len(n.folded) > 0 {
+		switch has, sure, err := m.rawBody(c, n); {
+		case err != nil:
+			return false, err
+		case sure:
+			return has, nil
+		}
+	}
+	return m.decodedBody(c, n, headers)
+}
+
+// rawBody looks at the stored bytes. sure means that decoding could change
+// nothing: the needle is not there and nothing encodes text, or it is there and
+// the message is one plain text.
+func (m *message) rawBody(c *call, n *needle) (has, sure bool, err error) {
+	head, err := m.head()
+	if err != nil {
+		return false, false, err
+	}
+	simple := true
+	for name, raw := range fields(head) {
+		if len(name) > len("content-") && bytes.EqualFold(name[:len("content-")], []byte("content-")) {
+			simple = simple && plainField(name, raw)
+		}
+	}
+	if m.size <= bodyRead || int64(m.n) == m.size {
+		if err := m.read(int(m.size)); err != nil {
+			return false, false, err
+		}
+		m.scratch = lower(m.scratch, m.buf[:m.n])
+		return settle(m.scratch[:m.n], m.headLen, n, simple)
+	}
+	return m.rawLarge(c, n, simple)
+}
+
+// settle decides by a message's text in lower case.
+func settle(text []byte, head int, n *needle, simple bool) (has, sure bool, err error) {
+	has = bytes.Contains(text[head:], n.folded)
+	switch {
+	case simple:
+		return has, true, nil
+	case has:
+		return true, false, nil
+	}
+	return false, !encodes(text), nil
+}
+
+// rawLarge is settle for a message that is read in pieces, which overlap by as
+// much as a needle or a mark of an encoding may need.
+func (m *message) rawLarge(c *call, n *needle, simple bool) (has, sure bool, err error) {
+	overlap := max(len(n.folded), longestMark)
+	piece := make([]byte, bodyRead+overlap)
+	encoded := !simple && encodes(lower(nil, m.buf[:m.headLen]))
+	kept := 0
+	for at := int64(m.headLen); at < m.size; {
+		k, err := m.src.ReadAt(piece[kept:kept+bodyRead], at)
+		if k == 0 {
+			if err == nil || err == io.EOF {
+				break
+			}
+			return false, false, err
+		}
+		at += int64(k)
+		m.scratch = lower(m.scratch, piece[:kept+k])
+		text := m.scratch[:kept+k]
+		if has = bytes.Contains(text, n.folded); has {
+			return true, simple, nil
+		}
+		encoded = encoded || !simple && encodes(text)
+		if encoded {
+			return false, false, nil
+		}
+		tail := min(overlap, len(text))
+		copy(piece, piece[len(text)-tail:len(text)])
+		kept = tail
+		c.beat()
+	}
+	return false, true, nil
+}
+
+// Marks of what may hide ASCII text from a look at the bytes. longestMark is
+// what they need: "charset" and the name after it.
+const longestMark = 64
+
+// plainField tells that a Content-... field of the message's header leaves its
+// body as it is stored.
+func plainField(name, raw []byte) bool {
+	switch {
+	case sameName(name, "Content-Type"):
+		low := lower(nil, raw)
+		return bytes.HasPrefix(low, []byte("text/")) && !hidingCharset(low)
+	case sameName(name, "Content-Transfer-Encoding"):
+		low := lower(nil, raw)
+		return bytes.Equal(low, []byte("7bit")) || bytes.Equal(low, []byte("8bit")) || bytes.Equal(low, []byte("binary"))
+	}
+	return true
+}
+
+// encodes tells whether any part of a message, whose text is in lower case, may
+// hide ASCII.
+func encodes(text []byte) bool {
+	return bytes.Contains(text, []byte("base64")) || bytes.Contains(text, []byte("quoted-printable")) || hidingCharset(text)
+}
+
+// plainCharsets are beginnings of charset names in which ASCII is ASCII.
+var plainCharsets = [...]string{"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-", "iso8859", "windows-", "cp125", "koi8-", "latin", "gb2312", "gbk",
+	"gb18030", "big5", "euc-", "macintosh", "ansi", "unknown", "binary"}
+
+// hidingCharset finds a charset of which we are not sure that ASCII is ASCII in
+// it.
+func hidingCharset(text []byte) bool {
+	for {
+		at := bytes.Index(text, []byte("charset"))
+		if at < 0 {
+			return false
+		}
+		text = text[at+len("charset"):]
+		value := bytes.TrimLeft(text, " \t\r\n")
+		if len(value) == 0 || value[0] != '=' {
+			if len(value) > 0 && value[0] == '*' {
+				return true
+			}
+			continue // a word in some text
+		}
+		value = bytes.TrimLeft(value[1:], " \t\r\n\"'")
+		plain := false
+		for _, name := range plainCharsets {
+			plain = plain || bytes.HasPrefix(value, []byte(name))
+		}
+		if !plain {
+			return true
+		}
+	}
+}
+
+// errFound ends a walk early.
+var errFound = errors.New("found")
+
+// decodedBody takes the message apart.
+func (m *message) decodedBody(c *call, n *needle, headers bool) (bool, error) {
+	root, err := m.parts()
+	if err != nil {
+		return false, err
+	}
+	err = root.Walk(func(p *mailmessage.Part) error {
+		if headers && p != root && m.fieldsHave(p.Fields, n) {
+			return errFound
+		}
+		if !p.Leaf() || !p.Is("text", "") && !p.Is("message", "") {
+			return nil
+		}
+		found, err := m.search(c, p.Text(m.reader()), n)
+		if found {
+			return errFound
+		}
+		return err
+	})
+	if err == errFound {
+		return true, nil
+	}
+	return false, err
+}
+
+// parts reads the message's structure.
+func (m *message) parts() (*mailmessage.Part, error) {
+	if err := m.open(); err != nil {
+		return nil, err
+	}
+	if m.size <= bodyRead {
+		if err := m.read(int(m.size)); err != nil {
+			return nil, err
+		}
+	}
+	return mailmessage.Parse(m.reader(), m.size)
+}
+
+// reader reads the message, from memory if it is there.
+func (m *message) reader() io.ReaderAt {
+	if int64(m.n) == m.size {
+		return bytes.NewReader(m.buf[:m.n])
+	}
+	return m.src
+}
+
+// search looks for the needle in a stream, piece by piece.
+func (m *message) search(c *call, r io.Reader, n *needle) (found bool, err error) {
+	const size = 16 << 10
+	piece := make([]byte, size+4*len(n.folded))
+	kept := 0
+	for {
+		k, err := io.ReadFull(r, piece[kept:kept+size])
+		if found, m.scratch = n.in(piece[:kept+k], m.scratch); found {
+			return true, nil
+		}
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return false, nil
+		default:
+			return false, err
+		}
+		// What may be the beginning of the needle is looked at again. A letter that
+		// is cut in two stays whole in the overlap, which is longer than the needle.
+		tail := 4 * len(n.folded)
+		tail = min(tail, kept+k)
+		copy(piece, piece[kept+k-tail:kept+k])
+		kept = tail
+		c.beat()
+	}
+}

@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"bytes"
+	"iter"
+)
+
+// fields gives the fields of a header block as they are stored: the name, and
+// what follows the colon with its folds. Nothing is copied.
+func fields(block []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, raw []byte) bool) {
+		for len(block) > 0 {
+			end := 0
+			for {
+				n := bytes.IndexByte(block[end:], '\n')
+				if n < 0 {
+					end = len(block)
+					break
+				}
+				if end += n + 1; end == len(block) || block[end] != ' ' && block[end] != '\t' {
+					break
+				}
+			}
+			line := block[:end]
+			block = block[end:]
+			colon := bytes.IndexByte(line, ':')
+			if colon <= 0 || line[0] == ' ' || line[0] == '\t' {
+				continue
+			}
+			if !yield(bytes.TrimRight(line[:colon], " \t"), bytes.Trim(line[colon+1:], " \t\r\n")) {
+				return
+			}
+		}
+	}
+}
+
+// headerEnd gives how long the header is, its empty line included; false where
+// the block does not hold its end.
+func headerEnd(b []byte) (int, bool) {
+	if len(b) > 0 && b[0] == '\n' {
+		return 1, true
+	}
+	if bytes.HasPrefix(b, []byte("\r\n")) {
+		return 2, true
+	}
+	for at := 0; ; {
+		n := bytes.IndexByte(b[at:], '\n')
+		if n < 0 {
+			return len(b), false
+		}
+		at += n + 1
+		switch rest := b[at:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return at + 1, true
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return at + 2, true
+		}
+	}
+}
+
+// sameName compares header field names.
+func sameName(a []byte, b string) bool {
+	return len(a) == len(b) && bytes.EqualFold(a, []byte(b))
+}
+
+// collapse makes white space runs one blank, as a subject is shown.
+func collapse(text []byte) []byte { return bytes.Join(bytes.Fields(text), []byte(" ")) }

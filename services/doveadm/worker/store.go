@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"strconv"
+	"time"
+
+	"culver/internal/mailstore/maildir"
+	"culver/internal/settings/finished"
+)
+
+// storeConfig says where this user's mail lies and by which rules it is kept.
+func storeConfig(b finished.Bag) (maildir.Config, error) {
+	c := maildir.Config{
+		Root:          b["mail_path"],
+		Home:          b["home"],
+		Inbox:         b["inbox_path"],
+		Control:       b["control_path"],
+		FS:            b["mail_layout"] == "fs",
+		UTF8:          b["mail_utf8"] == "yes",
+		Subscriptions: b["subscriptions"],
+		Host:          b.String("hostname"),
+		NoSync:        b.String("mail_fsync") == "never",
+		CRLF:          b.Bool("mail_save_crlf"),
+		TempScan:      b.Duration("mail_temp_scan_interval"),
+	}
+	namespace(b, &c)
+	if b.String("quota_enforce") == "none" {
+		return c, nil
+	}
+	var err error
+	c.Quota, err = maildir.ParseQuota(b.List("quota_rule"), b.String("quota_grace"))
+	return c, err
+}
+
+// namespace takes over the one that has the INBOX.
+func namespace(b finished.Bag, c *maildir.Config) {
+	n, _ := strconv.Atoi(b["namespace/count"])
+	for i := range n {
+		at := "namespace/" + strconv.Itoa(i) + "/"
+		if b[at+"inbox"] != "yes" && n > 1 {
+			continue
+		}
+		c.Prefix, c.Separator = b[at+"prefix"], b[at+"separator"]
+		boxes, _ := strconv.Atoi(b[at+"mailbox/count"])
+		for j := range boxes {
+			box := at + "mailbox/" + strconv.Itoa(j) + "/"
+			if auto := b[box+"auto"]; auto == "create" || auto == "subscribe" {
+				c.Auto = append(c.Auto, maildir.AutoFolder{Name: b[box+"name"], Subscribe: auto == "subscribe"})
+			}
+		}
+		return
+	}
+}
+
+// zone is the server's, in which calendar days and times of messages are
+// meant. /etc/localtime is outside the box, so the settings bring it along.
+func (c *call) zone() *time.Location {
+	if c.local == nil {
+		c.local = time.Local
+		if zone := c.settings["zoneinfo"]; zone != "" {
+			if l, err := time.LoadLocationFromTZData("Local", []byte(zone)); err == nil {
+				c.local = l
+			}
+		}
+	}
+	return c.local
+}
