@@ -1,8 +1,8 @@
 // Command standin takes the place of Culver's own programs in tests and in the
-// demo: a worker that was taken over, or that lets others wait, and a daemon that
-// dies at once.
+// demo: a worker that was taken over, or that lets others wait, a daemon that
+// dies at once, and a front of doveadm that does what it is told (front).
 //
-// In the place of lmtp-deliver it is born like every worker, under its user's
+// In the place of lmtp-deliver or doveadm-worker it is born like every worker, under its user's
 // identity and in its user's box. A file "play" in the user's Maildir has its role
 // and, one a line, paths; without that file it does what lmtp-deliver does.
 //
@@ -36,6 +36,8 @@ func main() {
 		os.Exit(1)
 	case "leaves":
 		os.Exit(0)
+	case "doveadm-server":
+		front()
 	}
 	p := worker.Begin(false)
 	// The first access is there already: whose it is decides whether we get ready.
