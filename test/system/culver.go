@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"culver/internal/mailtest"
@@ -10,7 +11,9 @@ import (
 // Culver is the system under test, in one folder.
 type Culver struct {
 	*mailtest.Culver
-	Port int // LMTP on 127.0.0.1, beside the socket
+	Port      int    // LMTP on 127.0.0.1, beside the socket
+	Admin     string // doveadm, without a password: mode 0600
+	AdminPort int    // doveadm on 127.0.0.1, with AdminPassword
 }
 
 // Program is the path of a program that `make build` made.
@@ -29,10 +32,14 @@ func StartCulver(dir string, users Users, more string) (*Culver, error) {
 // ConfigureCulver writes the files and starts nothing. Everybody may use the
 // socket: the tests' Postfix is not root.
 func ConfigureCulver(dir, passwd, more string) (*Culver, error) {
-	port, err := mailtest.FreePort()
-	if err != nil {
-		return nil, err
+	var ports [2]int
+	for i := range ports {
+		var err error
+		if ports[i], err = mailtest.FreePort(); err != nil {
+			return nil, err
+		}
 	}
+	secret := filepath.Join(dir, "doveadm.password")
 	listeners := fmt.Sprintf(`service lmtp {
   unix_listener "lmtp" {
     mode = 0666
@@ -42,7 +49,22 @@ func ConfigureCulver(dir, passwd, more string) (*Culver, error) {
     port    = %d
   }
 }
-`, port)
+service doveadm {
+  inet_listener "doveadm" {
+    address = "127.0.0.1"
+    port    = %d
+  }
+}
+doveadm_password_file = %q
+`, ports[0], ports[1], secret)
 	c, err := mailtest.Prepare(mailtest.Options{Dir: dir, Users: passwd, Extra: listeners + more})
-	return &Culver{c, port}, err
+	if err == nil {
+		err = os.WriteFile(secret, []byte(AdminPassword+"\n"), 0o600)
+	}
+	return &Culver{c, ports[0], filepath.Join(dir, "run", "doveadm-server"), ports[1]}, err
+}
+
+// Doveadm runs Culver's own doveadm with its settings; input may be "".
+func (c *Culver) Doveadm(input string, args ...string) (Said, error) {
+	return say(input, append([]string{Program("doveadm"), "-c", c.Conf}, args...))
 }

@@ -115,8 +115,11 @@ type Said struct {
 
 // Doveadm runs this Dovecot's own doveadm with its settings; input may be "".
 func (d *Dovecot) Doveadm(input string, args ...string) (Said, error) {
-	args = d.command("/usr/bin/doveadm", append([]string{"-c", d.conf}, args...)...)
-	c := exec.Command(args[0], args[1:]...)
+	return say(input, d.command("/usr/bin/doveadm", append([]string{"-c", d.conf}, args...)...))
+}
+
+func say(input string, command []string) (Said, error) {
+	c := exec.Command(command[0], command[1:]...)
 	c.Stdin = strings.NewReader(input)
 	var out, errOut strings.Builder
 	c.Stdout, c.Stderr = &out, &errOut
