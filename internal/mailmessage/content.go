@@ -150,14 +150,16 @@ func unquote(out, line []byte) []byte {
 			end--
 		}
 	}
-	eol := line[end:]
-	if len(eol) > 0 { // blanks at a line's end are the transport's
+	eol := ""
+	if end < len(line) {
+		eol = "\r\n" // RFC 2045 section 6.7 rule 4: a line break is CRLF
+		// Blanks before it are the transport's.
 		for end > 0 && (line[end-1] == ' ' || line[end-1] == '\t') {
 			end--
 		}
 	}
 	if end > 0 && line[end-1] == '=' {
-		end, eol = end-1, nil
+		end, eol = end-1, ""
 	}
 	for i := 0; i < end; i++ {
 		c := line[i]

@@ -1,6 +1,7 @@
 package mailmessage
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -10,7 +11,12 @@ func (h Header) Envelope() string {
 	var b strings.Builder
 	nstring(&b, h.value("Date"))
 	b.WriteByte(' ')
-	nstring(&b, squeezed(h.value("Subject")))
+	subject, _ := h.Get("Subject")
+	if text := squeezed(subject.Text()); bytes.IndexByte(subject.Raw, '\n') < 0 {
+		nstring(&b, text)
+	} else {
+		literal(&b, text)
+	}
 	from := h.addresses("From")
 	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc", "Bcc"} {
 		b.WriteByte(' ')
@@ -78,12 +84,16 @@ func nstring(b *strings.Builder, s string) {
 	}
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c == '"' || c == '\\' || c >= 0x80 || c == '\r' || c == '\n' || c == 0 {
-			b.WriteString("{" + strconv.Itoa(len(s)) + "}\r\n")
-			b.WriteString(s)
+			literal(b, s)
 			return
 		}
 	}
 	b.WriteByte('"')
 	b.WriteString(s)
 	b.WriteByte('"')
+}
+
+func literal(b *strings.Builder, s string) {
+	b.WriteString("{" + strconv.Itoa(len(s)) + "}\r\n")
+	b.WriteString(s)
 }

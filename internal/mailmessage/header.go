@@ -97,7 +97,7 @@ func (h Header) value(name string) string {
 	return f.Text()
 }
 
-// Text is the field in one line: a fold is the blanks that it begins with.
+// Text is the field in one line: a fold is a space and what blanks follow it.
 func (f Field) Text() string { return unfold(f.Raw) }
 
 // Decoded is Text with encoded words and raw 8-bit bytes as UTF-8.
@@ -109,8 +109,11 @@ func unfold(raw []byte) string {
 	}
 	out := make([]byte, 0, len(raw))
 	for i, c := range raw {
-		if c == '\n' || c == '\r' && i+1 < len(raw) && raw[i+1] == '\n' {
+		switch {
+		case c == '\n', c == '\r' && i+1 < len(raw) && raw[i+1] == '\n':
 			continue
+		case c == '\t' && i > 0 && raw[i-1] == '\n':
+			c = ' '
 		}
 		out = append(out, c)
 	}
