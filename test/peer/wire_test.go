@@ -150,7 +150,11 @@ func (s step) at(server, user string) []string {
 	if s.args[0] == "mailbox" || s.args[0] == "flags" {
 		n = 2
 	}
-	args := append([]string{"-f", "tab"}, s.args[:n]...)
+	form := "tab"
+	if s.args[0] == "fetch" && !s.unordered {
+		form = "json" // tab puts its separator into a long value, wherever a piece of it ends
+	}
+	args := append([]string{"-f", form}, s.args[:n]...)
 	args = append(args, "-S", server)
 	if rest := s.args[n:]; len(rest) == 0 || rest[0] != "-u" && rest[0] != "-A" {
 		args = append(args, "-u", user)
