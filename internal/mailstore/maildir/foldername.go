@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"culver/internal/mutf7"
 )
 
 // Limits of folder names. Names on disk stay below 200 bytes, so that what
@@ -12,6 +14,12 @@ const (
 	maxNameOnDisk = 200
 	maxDepth      = 16
 )
+
+// EncodeName gives a folder's name in modified UTF-7.
+func EncodeName(name string) string { return mutf7.Encode(name) }
+
+// IsGUID says whether text can be a folder's GUID.
+func IsGUID(text string) bool { return isGUID128([]byte(text)) }
 
 // isInbox: with a prefix, the INBOX has its own name beside the namespace.
 func (s *Store) isInbox(name string) bool {
@@ -142,7 +150,7 @@ func (s *Store) encode(part string) string {
 	if s.c.UTF8 {
 		return part
 	}
-	return encodeMUTF7(part)
+	return mutf7.Encode(part)
 }
 
 // decode is the inverse; a name that nobody could have encoded stays as it is.
@@ -150,7 +158,7 @@ func (s *Store) decode(part string) string {
 	if s.c.UTF8 {
 		return part
 	}
-	if d, ok := decodeMUTF7(part); ok {
+	if d, ok := mutf7.Decode(part); ok {
 		return d
 	}
 	return part

@@ -1,4 +1,11 @@
-package maildir
+// Package mutf7 is IMAP's modified UTF-7, in which mailbox names are written on
+// disk and on the wire.
+//
+// Runs as:   whoever imports it; pure.
+// Trusts:    nobody.
+// Distrusts: names on disk: one that Encode would not write is none.
+// Speaks:    RFC 3501 section 5.1.3.
+package mutf7
 
 import (
 	"strings"
@@ -12,7 +19,8 @@ const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 func direct(r rune) bool { return r >= ' ' && r <= '~' }
 
-func encodeMUTF7(s string) string {
+// Encode gives a name in UTF-8 as modified UTF-7.
+func Encode(s string) string {
 	plain := true
 	for i := 0; i < len(s) && plain; i++ {
 		plain = direct(rune(s[i])) && s[i] != '&'
@@ -60,9 +68,9 @@ func appendBase64(b *strings.Builder, units []uint16) {
 	}
 }
 
-// decodeMUTF7 reads what encodeMUTF7 writes, and nothing else: two names on
+// Decode reads what Encode writes, and nothing else: two names on
 // disk never show as one.
-func decodeMUTF7(s string) (string, bool) {
+func Decode(s string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -89,7 +97,7 @@ func decodeMUTF7(s string) (string, bool) {
 		i += end
 	}
 	d := b.String()
-	return d, encodeMUTF7(d) == s
+	return d, Encode(d) == s
 }
 
 func decodeBase64(s string) (string, bool) {
