@@ -105,6 +105,9 @@ func (m *Mailbox) onFile(i int, do func(at int, name []byte) error) error {
 			return err
 		}
 	}
+	if int(m.entries[i].pass)+maxPasses < int(m.pass) {
+		return m.gone(i) // the folder never stood still, but nobody saw it for long
+	}
 	return classed("find", m.Base(i), unix.ENOENT)
 }
 
@@ -123,9 +126,6 @@ func (m *Mailbox) again(i int) error {
 	quiet, err := m.scan(false)
 	if err != nil {
 		return err
-	}
-	if quiet {
-		m.quietAt = m.pass
 	}
 	if quiet && m.entries[i].pass != m.pass {
 		return m.gone(i)

@@ -127,12 +127,8 @@ func (m *Mailbox) load() (err error) {
 	if m.control, err = m.s.controlOf(m.Folder, m.inside); err != nil {
 		return err
 	}
-	quiet, err := m.scan(true)
-	if err != nil {
+	if _, err := m.scan(true); err != nil {
 		return err
-	}
-	if quiet {
-		m.quietAt = m.pass
 	}
 	if err := m.number(); err != nil {
 		return err

@@ -144,12 +144,12 @@ const tick = 20_000_000
 // scan reads new/ and cur/ once, or again when they change meanwhile: a rename
 // during a scan may hide a file from it. Whatever any pass saw is kept, as a
 // file that is gone shows when it is opened. quiet says that the last pass saw
-// all there was.
+// all there was: nothing had changed for a tick, or for two passes.
 func (m *Mailbox) scan(grow bool) (quiet bool, err error) {
 	if m.buf == nil {
 		m.buf = make([]byte, 64<<10)
 	}
-	for range maxPasses {
+	for still, passes := 0, 0; ; {
 		m.pass++
 		before, settled := m.dirTimes()
 		// new/ first: files move from new/ to cur/ and never back.
@@ -160,13 +160,18 @@ func (m *Mailbox) scan(grow bool) (quiet bool, err error) {
 			return false, err
 		}
 		after, _ := m.dirTimes()
-		if before == after && settled {
-			m.times = after
+		switch {
+		case before == after && settled:
+			m.times, m.quietAt = after, m.pass
 			return true, nil
+		case before == after:
+			still++
 		}
-		m.times = dirTimes{}
+		if passes++; still == 2 || passes == maxPasses {
+			m.times, m.quietAt = dirTimes{}, 0
+			return still == 2, nil
+		}
 	}
-	return false, nil
 }
 
 // dirTimes are the modification times of new/ and cur/.
