@@ -45,6 +45,7 @@ var homes = map[string][]string{
 	"github.com/agext/levenshtein":     {"internal/config", "internal/settings"},
 	"github.com/coreos/go-systemd/v22": {"master"},
 	"github.com/pires/go-proxyproto":   {"services/lmtp", "internal/lmtpproto"},
+	"github.com/vbauerster/mpb/v8":     {"services/doveadm/brain"},
 	"golang.org/x/sys":                 {"cmd", "internal", "master", "services"},
 }
 
