@@ -36,6 +36,7 @@ type world struct {
 }
 
 func main() {
+	signal.Ignore(unix.SIGPIPE) // a reader that leaves stops the run in good order
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
 	interrupt := make(chan struct{}, 2)

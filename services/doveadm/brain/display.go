@@ -16,7 +16,19 @@ type display interface {
 	log(user string, level byte, text string) // about a user; as it came
 	user(user string, res *result)
 	total(users int64)
-	end(t *tally, many, stopped bool, journal string)
+	end(s sum, many, stopped bool, journal string)
+}
+
+// newDisplay is the one that was asked for. A bar is for a terminal, and only
+// where no rows run through it.
+func newDisplay(g *Global, progress string, many, rows bool) display {
+	switch {
+	case progress == "ndjson":
+		return newEvents(g.Err)
+	case progress != "none" && many && g.ErrTerminal && !(rows && g.OutTerminal):
+		return newBar(g.Err)
+	}
+	return &plain{w: g.Err}
 }
 
 // plain is a display of lines.
@@ -35,9 +47,9 @@ func (p *plain) log(user string, level byte, text string) { p.line(logLine(user,
 func (p *plain) user(string, *result)                     {}
 func (p *plain) total(int64)                              {}
 
-func (p *plain) end(t *tally, many, stopped bool, journal string) {
+func (p *plain) end(s sum, many, stopped bool, journal string) {
 	if many {
-		p.line(summary(t.sum(), stopped, journal))
+		p.line(summary(s, stopped, journal))
 	}
 }
 

@@ -3,6 +3,8 @@ package brain
 import (
 	"context"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,50 +14,214 @@ import (
 	"culver/services/doveadm/search"
 )
 
+// order is what a run is to do: from a command line, or from a journal.
+type order struct {
+	p       command.Parsed // moments stand for what counts from now
+	query   *search.Query
+	users   choice
+	server  string
+	ordered bool
+	plan    *digest // apply
+	input   *digest // save from a file
+
+	failedFile, progress string
+	journal              *journal
+	past                 *past
+}
+
 // prepare checks the whole command before anybody's mail is touched.
 func prepare(g Global, p command.Parsed) (*run, error) {
-	c, err := chosen(p)
+	switch p.Value("progress") {
+	case "", "auto", "none", "ndjson":
+	default:
+		return nil, usage("--progress is auto, none or ndjson")
+	}
+	o := order{
+		p: p, server: p.Value("socket-path"), ordered: p.Has("ordered"),
+		failedFile: p.Value("failed-file"), progress: p.Value("progress"),
+	}
+	var err error
+	switch p.Spec.Name {
+	case "resume":
+		err = o.resumed(p.Arg("journal"), g.Now)
+	case "apply":
+		if o.plan, err = digestOf(p.Arg("plan")); err != nil {
+			err = fmt.Errorf("plan: %w", err)
+		}
+	default:
+		if o.users, err = chosen(p); err == nil {
+			o.p, o.query, err = fixed(p, g.Now)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	p, query, err := fixed(p, g.Now)
+	r, err := o.build(&g)
 	if err != nil {
 		return nil, err
 	}
-	users, err := c.source(&g)
-	if err != nil {
+	if err := o.open(r, p); err != nil {
+		r.close()
 		return nil, err
 	}
+	return r, nil
+}
+
+// resumed takes a journal's order.
+func (o *order) resumed(name string, now time.Time) error {
+	j, h, past, err := resumeJournal(name)
+	if err != nil {
+		return err
+	}
+	bad := func(err error) error {
+		j.close()
+		return fmt.Errorf("journal %s: %w", name, err)
+	}
+	o.journal, o.past = j, past
+	spec, rest, err := command.Find([]string{h.Command})
+	if err != nil || len(rest) > 0 || !spec.PerUser && spec.Name != "apply" {
+		return bad(fmt.Errorf("command %q is not one for users", h.Command))
+	}
+	if o.p, err = spec.Parse(h.Args); err != nil {
+		return bad(err)
+	}
+	if o.p, o.query, err = fixed(o.p, now); err != nil {
+		return bad(err)
+	}
+	for _, d := range []*digest{h.Input, h.Plan} {
+		if d == nil {
+			continue
+		}
+		if err := d.same(); err != nil {
+			return bad(err)
+		}
+	}
+	o.users, o.ordered, o.plan, o.input = h.Users, h.Ordered, h.Plan, h.Input
+	if (o.plan != nil) != (spec.Name == "apply") || o.p.ReadsInput() && o.input == nil {
+		return bad(fmt.Errorf("the header lacks a file"))
+	}
+	if o.server == "" {
+		o.server = h.Server
+	}
+	return nil
+}
+
+// build makes the run, and touches nothing.
+func (o *order) build(g *Global) (*run, error) {
 	r := &run{
-		g: &g, name: p.Spec.Name, minor: p.Minor(), again: repeatable(p, query), many: c.many(),
-		ordered: p.Has("ordered"), dry: p.Has("dry-run"),
+		g: g, name: o.p.Spec.Name, minor: o.p.Minor(), again: repeatable(o.p, o.query), many: o.users.many(),
+		ordered: o.ordered, dry: o.p.Has("dry-run"), past: o.past,
+		tally: &tally{began: time.Now()},
 		links: make(map[link]bool), stopping: make(chan struct{}),
 	}
-	steps := []step{{args: p.Wire()}}
-	r.feed = func(ctx context.Context, each func(job) error) error {
-		return users(ctx, func(name string) error { return each(job{user: name, steps: steps}) })
+	spec := o.p.Spec
+	if o.plan != nil {
+		head, err := checkPlan(o.plan.File)
+		if err != nil {
+			return nil, err
+		}
+		r.feed, r.name, r.again, r.many = planFeed(o.plan.File), head.Command, true, true
+		spec = planSpec(head)
+	} else {
+		users, err := o.users.source(g)
+		if err != nil {
+			return nil, err
+		}
+		steps := []step{{args: o.p.Wire()}}
+		r.feed = func(ctx context.Context, each func(job) error) error {
+			return users(ctx, func(name string) error { return each(job{user: name, steps: steps}) })
+		}
+		longest := doveadmproto.Command{User: strings.Repeat("x", 255), Name: r.name, Args: steps[0].args}
+		if n := len(longest.Append(nil)); n > doveadmproto.MaxLine {
+			return nil, usage(fmt.Sprintf("the command has %d bytes, want at most %d", n, doveadmproto.MaxLine))
+		}
 	}
-	longest := doveadmproto.Command{User: strings.Repeat("x", 255), Name: r.name, Args: steps[0].args}
-	if n := len(longest.Append(nil)); n > doveadmproto.MaxLine {
-		return nil, usage(fmt.Sprintf("the command has %d bytes, want at most %d", n, doveadmproto.MaxLine))
-	}
-	if err := r.reach(p); err != nil {
+	if err := o.reach(r); err != nil {
 		return nil, err
 	}
-	if err := r.prints(p.Columns(), p.Spec.Formatter); err != nil {
-		return nil, err
+	columns, formatter := o.p.Columns(), spec.Formatter
+	if o.plan != nil {
+		columns = nil
 	}
-	if p.ReadsInput() {
-		if r.input, err = newSpool(g.In, p.Arg("file")); err != nil {
+	return r, r.prints(columns, formatter)
+}
+
+// open makes what a run reads and writes besides its rows.
+func (o *order) open(r *run, p command.Parsed) error {
+	var err error
+	if o.p.ReadsInput() {
+		name := o.p.Arg("file")
+		if o.input != nil {
+			name = o.input.File
+		}
+		if r.input, err = newSpool(r.g.In, name); err != nil {
+			return err
+		}
+		if name != "" && o.input == nil {
+			if name, err = filepath.Abs(name); err != nil {
+				return err
+			}
+			o.input = &digest{name, r.input.sum}
+		}
+	}
+	if name := o.failedFile; name != "" {
+		if r.tally.failed, err = newFailedFile(name); err != nil {
+			return err
+		}
+	}
+	if name := o.p.Value("plan"); name != "" && o.plan == nil {
+		if r.plan, err = newPlan(name, o.p, r.g.Now); err != nil {
+			return err
+		}
+	}
+	r.journal = o.journal
+	if name := p.Value("journal"); name != "" && r.journal == nil {
+		if r.journal, err = o.newJournal(name, r); err != nil {
+			return err
+		}
+	}
+	r.show = newDisplay(r.g, o.progress, r.many, o.p.Columns() != nil)
+	if _, quiet := r.show.(*plain); !quiet && r.many && o.users.File != "-" {
+		r.count = func(ctx context.Context) (n int64, err error) {
+			err = r.feed(ctx, func(job) error { n++; return nil })
+			return n, err
+		}
+	}
+	return nil
+}
+
+// newJournal begins the journal of this order.
+func (o *order) newJournal(name string, r *run) (*journal, error) {
+	switch {
+	case o.users.File == "-":
+		return nil, usage("a run over users from standard input cannot be resumed: put them in a file for -F")
+	case o.p.ReadsInput() && o.input == nil:
+		return nil, usage("save from standard input cannot be resumed: name a file")
+	case r.plan != nil:
+		return nil, usage("a dry run needs no journal")
+	}
+	h := header{
+		Command: o.p.Spec.Name, Args: o.p.Wire(), Users: o.users, Server: r.server.name, Ordered: o.ordered,
+		Input: o.input, Plan: o.plan,
+	}
+	if o.plan != nil {
+		h.Args = []string{o.plan.File}
+	}
+	if h.Users.File != "" {
+		var err error
+		if h.Users.File, err = filepath.Abs(h.Users.File); err != nil {
 			return nil, err
 		}
 	}
-	return r, r.notes(p)
+	return newJournal(name, h)
 }
 
 // fixed checks the query, and gives the command with moments for what counts
 // from now.
 func fixed(p command.Parsed, now time.Time) (command.Parsed, *search.Query, error) {
+	if p.Spec.Name == "batch" {
+		return fixedBatch(p, now)
+	}
 	env := search.Env{Now: now}
 	tokens := p.All("query")
 	if tokens == nil {
@@ -74,10 +240,29 @@ func fixed(p command.Parsed, now time.Time) (command.Parsed, *search.Query, erro
 	return p.With("query", tokens), q, err
 }
 
+// fixedBatch does so for each command of a batch.
+func fixedBatch(p command.Parsed, now time.Time) (command.Parsed, *search.Query, error) {
+	all, err := p.Batch()
+	if err != nil {
+		return p, nil, err
+	}
+	var words []string
+	for i, one := range all {
+		if one, _, err = fixed(one, now); err != nil {
+			return p, nil, err
+		}
+		if i > 0 {
+			words = append(words, p.Arg("separator"))
+		}
+		words = append(append(words, strings.Fields(one.Spec.Name)...), one.Wire()...)
+	}
+	return p.With("commands", words), nil, nil
+}
+
 // reach finds the server.
-func (r *run) reach(p command.Parsed) error {
+func (o *order) reach(r *run) error {
 	s := &r.g.Settings
-	address := p.Value("socket-path")
+	address := o.server
 	if address == "" {
 		address = s.Socket
 	}
@@ -104,25 +289,16 @@ func (r *run) prints(cols []command.Column, formatter string) error {
 	if formatter == "" {
 		formatter = "flow"
 	}
-	printer, err := format.New(formatter, r.g.Out, cols, format.Options{
+	out := r.g.Out
+	if len(cols) == 0 {
+		out = io.Discard // json would print an empty array
+	}
+	printer, err := format.New(formatter, out, cols, format.Options{
 		NoHeader: r.g.NoHeader, Users: r.many, Terminal: r.g.OutTerminal, Width: r.g.Width,
 	})
 	if err != nil {
 		return usage(err.Error())
 	}
 	r.out = newOutput(printer, len(cols), newTurns(r.ordered, maxHeld, max(maxAhead, 4*r.workers)))
-	return nil
-}
-
-// notes opens what a run writes besides its rows.
-func (r *run) notes(p command.Parsed) error {
-	r.tally = &tally{began: time.Now()}
-	r.show = &plain{w: r.g.Err}
-	if name := p.Value("failed-file"); name != "" {
-		var err error
-		if r.tally.failed, err = newFailedFile(name); err != nil {
-			return err
-		}
-	}
 	return nil
 }

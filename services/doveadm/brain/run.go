@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"time"
@@ -48,7 +47,7 @@ type run struct {
 	show    display
 	plan    *planWriter
 	journal *journal
-	done    func(user string) verdictOfJournal
+	past    *past
 	count   func(ctx context.Context) (int64, error) // users there are, for the bar
 
 	mu       sync.Mutex
@@ -111,16 +110,16 @@ func (r *run) give(ctx, listing context.Context, j job, spare, idle *link) error
 		return r.skip(j)
 	}
 	if !authproto.ValidUser(j.user) {
-		r.finish(&j, &result{code: doveadmproto.NoUser, reason: "this is no user name"})
+		r.settle(&j, &result{code: doveadmproto.NoUser, reason: "this is no user name"})
 		return nil
 	}
-	if r.done != nil {
-		switch r.done(j.user) {
-		case wasDone:
-			r.tally.skip("")
-			return nil
-		case wasBegun:
-			r.finish(&j, &result{code: doveadmproto.TempFail, reason: unknown})
+	switch r.past.of(j.user) {
+	case wasDone:
+		r.tally.skip("")
+		return nil
+	case wasBegun:
+		if !r.again {
+			r.settle(&j, &result{code: doveadmproto.TempFail, reason: unknown})
 			return nil
 		}
 	}
@@ -327,25 +326,33 @@ func (r *run) leaveNow() {
 func (r *run) ticks(ended <-chan struct{}) {
 	t := time.NewTicker(flushEvery)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ended:
 			return
 		case <-t.C:
 			r.out.tick()
 		}
+		if n%10 == 0 {
+			r.journal.tick()
+		}
 	}
 }
 
-// finish notes what became of a user.
+// finish notes what became of a user, in the journal too.
 func (r *run) finish(j *job, res *result) {
-	if res.code != 0 && !res.logged && !res.skipped {
-		r.show.log(j.user, doveadmproto.LogError, res.reason)
-	}
 	if !res.skipped {
 		if err := r.journal.end(j.user, res.code); err != nil {
 			r.halt(err)
 		}
+	}
+	r.settle(j, res)
+}
+
+// settle counts a user, and shows what went wrong.
+func (r *run) settle(j *job, res *result) {
+	if res.code != 0 && !res.logged && !res.skipped {
+		r.show.log(j.user, doveadmproto.LogError, res.reason)
 	}
 	r.tally.add(j.user, res)
 	r.show.user(j.user, res)
@@ -375,13 +382,11 @@ func (r *run) conclude(listErr error) int {
 	if r.stopped() {
 		code = worse(code, doveadmproto.TempFail)
 	}
-	code = worse(r.tally.exit, code)
-	r.show.end(r.tally, r.many, r.stopped(), r.journal.path())
-	return code
+	s := r.tally.sum()
+	s.exit = worse(s.exit, code)
+	r.show.end(s, r.many, r.stopped(), r.journal.path())
+	return s.exit
 }
 
-func (r *run) close() {
-	r.input.close()
-}
-
-var _ io.Closer = (*netLink)(nil)
+// close ends what open made, where the run did not.
+func (r *run) close() { r.input.close() }
