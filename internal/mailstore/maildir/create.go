@@ -7,6 +7,7 @@ import (
 
 // NewFolder says how Create makes a folder.
 type NewFolder struct {
+	GUID      string // 32 hex digits, or "" for one that its first reader gives
 	Subscribe bool
 }
 
@@ -28,6 +29,11 @@ func (s *Store) Create(name string, n NewFolder) error {
 	}
 	if err := s.create(parts, level && s.c.FS); err != nil {
 		return err
+	}
+	if n.GUID != "" && !(level && s.c.FS) {
+		if err := s.Identify(cut, Identity{GUID: n.GUID}); err != nil {
+			return err
+		}
 	}
 	if n.Subscribe {
 		if err := s.subscribe(parts); err != nil {

@@ -188,8 +188,10 @@ func (f *Folder) open() (err error) {
 	if err != unix.ENOENT {
 		return classed("open tmp and new of", f.Name, err)
 	}
-	if !f.mayMake && !f.hasCur() {
-		return ErrNoFolder // a level above folders, without mail of its own
+	if !f.mayMake && f.s.c.FS && !f.hasCur() {
+		// A level above folders, without mail of its own. (In Maildir++ each
+		// directory is a folder, whatever is missing in it.)
+		return fmt.Errorf("%w: %s", ErrNoFolder, f.Name)
 	}
 	f.made = true
 	for _, d := range []struct {

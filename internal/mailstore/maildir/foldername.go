@@ -15,12 +15,6 @@ const (
 	maxDepth      = 16
 )
 
-// EncodeName gives a folder's name in modified UTF-7.
-func EncodeName(name string) string { return mutf7.Encode(name) }
-
-// IsGUID says whether text can be a folder's GUID.
-func IsGUID(text string) bool { return isGUID128([]byte(text)) }
-
 // isInbox: with a prefix, the INBOX has its own name beside the namespace.
 func (s *Store) isInbox(name string) bool {
 	return s.c.Prefix == "" && strings.EqualFold(name, "INBOX") || name == ""
