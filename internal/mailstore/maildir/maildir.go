@@ -27,19 +27,15 @@ var (
 	// ErrQuota: the user's quota, or the file system's, has no room.
 	ErrQuota = errors.New("Quota exceeded (mailbox for user is full)")
 	// ErrNoFolder: the folder does not exist.
-	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrNoFolder = errors.New("Mailbox doesn't exist")
 	// ErrName: no folder can have this name.
 	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrName = errors.New("Invalid mailbox name")
 	// ErrOutside: the name does not begin with the namespace's prefix.
-	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrOutside = errors.New("Mailbox is in no namespace")
 	// ErrExists: there is a folder of that name already.
-	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrExists = errors.New("Mailbox already exists")
 	// ErrNotEmpty: the folder has mail.
-	//lint:ignore ST1005 Dovecot's wording, which log parsers know
 	ErrNotEmpty = errors.New("Mailbox isn't empty")
 	// ErrFolder: what was asked for cannot be done with this folder, the rest of
 	// the text says why.
