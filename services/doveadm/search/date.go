@@ -1,6 +1,7 @@
 package search
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -61,6 +62,21 @@ func parseDate(s string, now time.Time) (d Date, relative bool, what string) {
 		return d, false, what
 	}
 	return Date{Unix: now.Unix() - secs}, true, ""
+}
+
+// ParseMoment reads one moment in any of the forms of a date; a day is its
+// midnight in zone.
+func ParseMoment(s string, now time.Time, zone *time.Location) (time.Time, error) {
+	d, _, what := parseDate(s, now)
+	if what != "" {
+		return time.Time{}, errors.New(what + " (" + dateForms + ")")
+	}
+	t := time.Unix(d.Unix, 0)
+	if d.Day {
+		year, month, day := t.UTC().Date()
+		t = time.Date(year, month, day, 0, 0, 0, 0, zone)
+	}
+	return t, nil
 }
 
 // maxUnix is the year 9999: sums with it cannot overflow.

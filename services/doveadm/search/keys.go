@@ -13,7 +13,7 @@ const (
 	text
 	headerText // a name and a text
 	mailbox
-	mutf7
+	mutf7Glob
 	keyword
 	set
 	date
@@ -65,7 +65,7 @@ var keys = map[string]keySpec{
 	"HEADER":  {key: Header, operand: headerText, part: true},
 	"BODY":    {key: Body, operand: text, part: true}, "TEXT": {key: Text, operand: text, part: true},
 
-	"MAILBOX": {key: Mailbox, operand: mailbox}, "X-MAILBOX": {key: MailboxGlob, operand: mutf7},
+	"MAILBOX": {key: Mailbox, operand: mailbox}, "X-MAILBOX": {key: MailboxGlob, operand: mutf7Glob},
 	"MAILBOX-GUID": {key: MailboxGUID, operand: text},
 	"GUID":         {key: GUID, operand: text}, "X-GUID": {key: GUID, operand: text},
 	"MODSEQ": {key: ModSeq, operand: modSeq},

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"culver/internal/mutf7"
 )
 
 // Limits of a query, which is otherwise as long as a command line may be.
@@ -232,8 +234,8 @@ func (p *parser) operands(n *Node, want operand, key int) *Error {
 		if strings.ContainsAny(text, "*%") {
 			n.Key = MailboxGlob
 		}
-	case mutf7:
-		decoded, ok := decodeMUTF7(text)
+	case mutf7Glob:
+		decoded, ok := mutf7.Decode(text)
 		if !ok {
 			return p.fail(at, "this is not modified UTF-7", "MAILBOX takes UTF-8")
 		}

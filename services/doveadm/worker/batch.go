@@ -21,7 +21,7 @@ func (c *call) batch() error {
 		if run == nil {
 			return failed(doveadmproto.Usage, "%s is not for a user's worker", p.Spec.Name)
 		}
-		c.Parsed, c.dryRun = p, p.Has("dry-run")
+		c.Parsed, c.dryRun, c.validity = p, p.Has("dry-run"), p.Values("if-uidvalidity")
 		if err := run(c); err != nil {
 			c.fail(err)
 		}

@@ -36,8 +36,12 @@ type call struct {
 	local    *time.Location // see zone
 
 	command.Parsed
-	store *maildir.Store
-	rows  *doveadmproto.ReplyWriter
+	store      *maildir.Store // this user's mail
+	config     maildir.Config
+	mail       *maildir.Store // what queries search: store, or an import's source
+	mailConfig maildir.Config
+	validity   []string // what UIDVALIDITY must be, in the words of --if-uidvalidity
+	rows       *doveadmproto.ReplyWriter
 
 	begun   time.Time
 	checked time.Time // whether the command is still wanted
@@ -65,9 +69,7 @@ func (c *call) serve() {
 	if err != nil {
 		c.fail(err)
 	}
-	if c.store != nil {
-		c.store.Close()
-	}
+	c.close()
 	if c.touched > 0 {
 		c.conn.packet(doveadmproto.ChTouched, strconv.AppendInt(nil, c.touched, 10))
 	}
@@ -85,6 +87,10 @@ func (c *call) read() (func(*call) error, error) {
 		return nil, failed(doveadmproto.Usage, "%v", err)
 	}
 	c.verbose = line.Verbose || line.Debug
+	if line.Name == exportCommand {
+		c.Parsed, err = exportSpec.Parse(line.Args)
+		return (*call).export, usage(err)
+	}
 	spec, words, err := command.Find(append([]string{line.Name}, line.Args...))
 	if err != nil {
 		return nil, usage(err)
@@ -94,7 +100,7 @@ func (c *call) read() (func(*call) error, error) {
 		return nil, failed(doveadmproto.Usage, "%s is not for a user's worker", spec.Name)
 	}
 	c.Parsed, err = spec.Parse(words)
-	c.dryRun = c.Has("dry-run")
+	c.dryRun, c.validity = c.Has("dry-run"), c.Values("if-uidvalidity")
 	return run, usage(err)
 }
 
@@ -112,8 +118,19 @@ func (c *call) open() error {
 	}
 	config.Names = &c.w.names
 	config.Warn = func(text string) { c.log(doveadmproto.LogWarning, "%s", text) }
-	c.store = maildir.New(config)
+	c.store, c.config = maildir.New(config), config
+	c.mail, c.mailConfig = c.store, config
 	return nil
+}
+
+func (c *call) close() {
+	if c.store == nil {
+		return
+	}
+	if c.mail != c.store {
+		c.mail.Close()
+	}
+	c.store.Close()
 }
 
 // log writes a line for whoever asked; every line of it goes to the front's log

@@ -17,12 +17,46 @@ func commandNamed(name string) func(*call) error {
 		return (*call).flagsRemove
 	case "flags replace":
 		return (*call).flagsReplace
+	case "copy":
+		return (*call).copy
+	case "move":
+		return (*call).move
+	case "save":
+		return (*call).save
+	case "import":
+		return (*call).importMail
 	case "deduplicate":
 		return (*call).deduplicate
 	case "batch":
 		return (*call).batch
 	case "altmove", "purge":
 		return (*call).accepted
+	case "mailbox list":
+		return (*call).mailboxList
+	case "mailbox path":
+		return (*call).mailboxPath
+	case "mailbox status":
+		return (*call).mailboxStatus
+	case "mailbox create":
+		return (*call).mailboxCreate
+	case "mailbox delete":
+		return (*call).mailboxDelete
+	case "mailbox rename":
+		return (*call).mailboxRename
+	case "mailbox subscribe":
+		return (*call).mailboxSubscribe
+	case "mailbox unsubscribe":
+		return (*call).mailboxUnsubscribe
+	case "mailbox update":
+		return (*call).mailboxUpdate
+	case "force-resync":
+		return (*call).forceResync
+	case "index":
+		return (*call).index
+	case "quota get":
+		return (*call).quotaGet
+	case "quota recalc":
+		return (*call).quotaRecalc
 	}
 	return nil
 }

@@ -46,17 +46,16 @@ func (c *call) guarded() (*search.Query, error) {
 // checkValidity holds --if-uidvalidity against the mailbox: a plan is carried
 // out on the messages it was made for, or not at all.
 func (c *call) checkValidity(box *maildir.Mailbox) error {
-	all := c.Values("if-uidvalidity")
-	if len(all) == 0 {
+	if len(c.validity) == 0 {
 		return nil
 	}
 	is := strconv.FormatUint(uint64(box.UIDValidity()), 10)
-	for _, want := range all {
+	for _, want := range c.validity {
 		if want == is {
 			return nil
 		}
 	}
-	return failed(doveadmproto.DataErr, "Mailbox %s: UIDVALIDITY is %s, not %s: nothing was done", box.Name, is, all[0])
+	return failed(doveadmproto.DataErr, "Mailbox %s: UIDVALIDITY is %s, not %s: nothing was done", box.Name, is, c.validity[0])
 }
 
 // deleteEmpty is expunge -d: the mailbox goes too, if nothing is left in it.

@@ -117,7 +117,7 @@ func (k *condition) of(m *matcher) answer {
 	case search.Mailbox:
 		return certain(search.SameMailbox(k.Node.Text, m.name))
 	case search.MailboxGlob:
-		return certain(m.c.store.Match(k.Node.Text, m.name))
+		return certain(m.c.mail.Match(k.Node.Text, m.name))
 	case search.Not:
 		return -k.kids[0].of(m)
 	case search.Fuzzy:

@@ -53,7 +53,7 @@ func (c *call) mailboxes(q *search.Query) ([]wanted, error) {
 		return boxes, nil
 	}
 	masks := append(m.Globs, m.Names...)
-	list, err := c.store.List(masks...)
+	list, err := c.mail.List(masks...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (c *call) eachIn(w wanted, q *search.Query, v visit) error {
 	if m.never() {
 		return nil
 	}
-	box, err := c.store.Open(w.name)
+	box, err := c.mail.Open(w.name)
 	if err != nil {
 		switch {
 		case !w.must && codeOf(err) != codeTemporary:

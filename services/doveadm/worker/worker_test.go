@@ -80,6 +80,7 @@ type said struct {
 type front struct {
 	t    *testing.T
 	conn *fdpass.Conn
+	fd   int
 	in   *doveadmproto.PacketReader
 	out  *doveadmproto.PacketWriter
 }
@@ -101,7 +102,7 @@ func (u *user) begin(name string, args ...string) *front {
 		w.serve(finished.Bag{"user": "alice", "mail_path": u.dir, "home": filepath.Dir(u.dir)}, theirs)
 	}()
 	u.t.Cleanup(func() { conn.Close(); <-done })
-	f := &front{u.t, conn, doveadmproto.NewPacketReader(bufio.NewReader(conn)), doveadmproto.NewPacketWriter(conn)}
+	f := &front{u.t, conn, ours, doveadmproto.NewPacketReader(bufio.NewReader(conn)), doveadmproto.NewPacketWriter(conn)}
 	line := (&doveadmproto.Command{User: "alice", Name: name, Args: args}).Append(nil)
 	f.packet(doveadmproto.ChRun, string(line[:len(line)-1]))
 	return f
@@ -371,5 +372,168 @@ func TestACancelledCommandStops(t *testing.T) {
 	c.checked = time.Time{}
 	if err := c.step(); err == nil || codeOf(err) != doveadmproto.TempFail {
 		t.Errorf("got %v, want an end with 75", err)
+	}
+}
+
+func (u *user) write(folder string, n int) {
+	u.t.Helper()
+	u.received(u.mail(folder, n, "S", fmt.Sprintf("Subject: number %d\n\nbody %d\n", n, n)), time.Unix(1600000000, 0))
+}
+
+func TestCopyAndMove(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.folder("Old")
+	for n := 1; n <= 3; n++ {
+		u.write("INBOX", n)
+	}
+	if got := u.run("copy Nope mailbox INBOX all"); got.code != 68 || got.logs[0] != "Can't open mailbox 'Nope': Mailbox doesn't exist: Nope" {
+		t.Errorf("copy to nowhere: got %+v", got)
+	}
+	if got := u.run("copy Old mailbox Nope all"); got.code != 68 || got.logs[0] != "Mailbox Nope: Mailbox sync failed: Mailbox doesn't exist: Nope" {
+		t.Errorf("copy from nowhere: got %+v", got)
+	}
+	if got := u.run("move Old all"); got.code != 64 {
+		t.Errorf("move of everything: got %+v", got)
+	}
+	if got := u.run("move --dry-run Old mailbox INBOX uid 3"); got.code != 0 || len(got.values) != 6 || got.values[5] != "move" {
+		t.Errorf("dry run: got %+v", got)
+	}
+	if got := u.run("copy Old mailbox INBOX uid 1:2"); got.code != 0 || got.touched != "2" {
+		t.Errorf("copy: got %+v", got)
+	}
+	if got := u.run("move Old user alice mailbox INBOX uid 3"); got.code != 0 || got.touched != "1" {
+		t.Errorf("move: got %+v", got)
+	}
+	if got := u.run("search mailbox INBOX all").uids(); got != "1 2" {
+		t.Errorf("source: got %q, want 1 2", got)
+	}
+	if got := u.run("search mailbox Old seen on 2020-09-13 savedsince 1h").uids(); got != "1 2 3" {
+		t.Errorf("destination: got %q, want 1 2 3", got)
+	}
+}
+
+// between relays for the two workers of a pair, as the front does.
+func between(dest, source *front) (d, s said) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ended := false
+		s = source.reply(func(data []byte) {
+			ended = len(data) == 0
+			dest.out.Packet(doveadmproto.ChPeer, data)
+		})
+		if !ended {
+			dest.out.Packet(doveadmproto.ChPeer, nil)
+		}
+	}()
+	d = dest.reply(func(data []byte) { source.out.Packet(doveadmproto.ChPeer, data) })
+	if d.code != 0 {
+		source.out.Packet(doveadmproto.ChCancel, nil)
+	}
+	<-done
+	return d, s
+}
+
+func TestMessagesGoFromOneUserToAnother(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		dest, source []string // command lines
+		dcode, scode int
+		left, came   string // of INBOX and Old
+	}{
+		{"copy", []string{"copy", "Old", "user", "bob", "mailbox", "INBOX", "uid", "2:100"},
+			[]string{"--", "copy", "mailbox", "INBOX", "uid", "2:100"}, 0, 0, "200", "99"},
+		{"move", []string{"move", "Old", "user", "bob", "mailbox", "INBOX", "uid", "2:100"},
+			[]string{"--", "move", "mailbox", "INBOX", "uid", "2:100"}, 0, 0, "101", "99"},
+		{"dry run", []string{"move", "--dry-run", "Old", "user", "bob", "mailbox", "INBOX", "all"},
+			[]string{"--", "move", "mailbox", "INBOX", "all"}, 0, 0, "200", "0"},
+		{"no such destination", []string{"move", "Nope", "user", "bob", "mailbox", "INBOX", "all"},
+			[]string{"--", "move", "mailbox", "INBOX", "all"}, 68, 75, "200", "0"},
+		{"no such source", []string{"move", "Old", "user", "bob", "mailbox", "Nope", "all"},
+			[]string{"--", "move", "mailbox", "Nope", "all"}, 0, 68, "200", "0"},
+		{"an unsafe move", []string{"copy", "Old", "user", "bob", "all"},
+			[]string{"--", "move", "all"}, 0, 75, "200", "0"},
+		{"an unknown key", []string{"copy", "Old", "user", "bob", "al"},
+			[]string{"--", "copy", "al"}, 64, 64, "200", "0"},
+		{"another UIDVALIDITY", []string{"move", "--if-uidvalidity", "1", "Old", "user", "bob", "mailbox", "INBOX", "all"},
+			[]string{"--", "move", "mailbox", "INBOX", "all"}, 0, 65, "200", "0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			alice, bob := newUser(t), newUser(t)
+			alice.folder("Old")
+			for n := 1; n <= 200; n++ {
+				bob.write("INBOX", n)
+			}
+			d, s := between(alice.begin(tt.dest[0], tt.dest[1:]...), bob.begin("export", tt.source...))
+			if d.code != tt.dcode || s.code != tt.scode {
+				t.Errorf("got %d %q and %d %q, want %d and %d", d.code, d.logs, s.code, s.logs, tt.dcode, tt.scode)
+			}
+			if tt.name == "dry run" && len(d.values) != 6*200 {
+				t.Errorf("dry run printed %d values, want %d", len(d.values), 6*200)
+			}
+			count := func(u *user, box string) string {
+				return fmt.Sprint(len(u.run("search mailbox "+box+" seen on 2020-09-13").values) / 2)
+			}
+			if left, came := count(bob, "INBOX"), count(alice, "Old"); left != tt.left || came != tt.came {
+				t.Errorf("%s left and %s came, want %s and %s", left, came, tt.left, tt.came)
+			}
+		})
+	}
+}
+
+func TestSave(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	f := u.begin("save", "-m", "INBOX", "-r", "2022-06-01")
+	f.packet(doveadmproto.ChInput, "Subject: sa")
+	f.packet(doveadmproto.ChInput, "ved\r\n\r\nbody\r\n")
+	f.packet(doveadmproto.ChInput, "")
+	if got := f.reply(nil); got.code != 0 || got.touched != "1" {
+		t.Fatalf("got %+v", got)
+	}
+	if got := u.run("search mailbox INBOX subject saved on 2022-06-01").uids(); got != "1" {
+		t.Errorf("found %q, want 1", got)
+	}
+	if got := u.run("save -m Nope"); got.code != 68 || got.logs[0] != "Failed to open mailbox Nope: Mailbox doesn't exist: Nope" {
+		t.Errorf("no such mailbox: got %+v", got)
+	}
+	f = u.begin("save")
+	f.packet(doveadmproto.ChInput, "Subject: cut sho")
+	unix.Shutdown(f.fd, unix.SHUT_WR)
+	if got := f.reply(nil); got.code != 75 {
+		t.Errorf("cut short: got %+v", got)
+	}
+	if got := u.run("search mailbox INBOX all").uids(); got != "1" {
+		t.Errorf("after a save that was cut short: got %q, want 1", got)
+	}
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	u, old := newUser(t), newUser(t)
+	old.folder("Lists.Go")
+	old.write("INBOX", 1)
+	old.write("Lists.Go", 2)
+	if got := u.run("import -s maildir:" + old.dir + " Old all"); got.code != 0 || got.touched != "2" {
+		t.Fatalf("got %+v", got)
+	}
+	for _, box := range []string{"Old.INBOX", "Old.Lists.Go"} {
+		if got := u.run("search mailbox " + box + " all").uids(); got != "1" {
+			t.Errorf("%s: got %q, want 1", box, got)
+		}
+	}
+	if got := u.run("import maildir:/nonexistent x all"); got.code != 68 {
+		t.Errorf("no such location: got %+v", got)
+	}
+	d, s := between(u.begin("import", "-U", "bob", "--", "maildir:"+old.dir, "Bob", "mailbox", "Lists.*", "all"),
+		old.begin("export", "--", "import", "maildir:"+old.dir, "mailbox", "Lists.*", "all"))
+	if d.code != 0 || s.code != 0 || d.touched != "1" {
+		t.Errorf("from another user: got %+v and %+v", d, s)
+	}
+	if got := u.run("search mailbox Bob.Lists.Go all").uids(); got != "1" {
+		t.Errorf("from another user: got %q, want 1", got)
 	}
 }
