@@ -1,0 +1,42 @@
+package worker
+
+import (
+	"strconv"
+
+	"culver/internal/mailstore/maildir"
+)
+
+// quotaRoot is the name of the one quota that there is, Dovecot's usual.
+const quotaRoot = "User quota"
+
+// quotaGet prints use and limits, storage in KiB.
+func (c *call) quotaGet() error {
+	q, err := c.store.Usage()
+	if err != nil {
+		return wrap(err, "quota")
+	}
+	c.quotaRow("STORAGE", kib(q.Bytes), q.BytesLimit/1024, maildir.Percent(q.Bytes, q.BytesLimit))
+	return c.quotaRow("MESSAGE", q.Messages, q.MessagesLimit, maildir.Percent(q.Messages, q.MessagesLimit))
+}
+
+// kib is rounded up: a mailbox with mail does not have 0.
+func kib(bytes int64) int64 { return (bytes + 1023) / 1024 }
+
+func (c *call) quotaRow(kind string, value, limit, percent int64) error {
+	most := "-"
+	if limit > 0 {
+		most = strconv.FormatInt(limit, 10)
+	}
+	for _, cell := range []string{quotaRoot, kind, strconv.FormatInt(value, 10), most, strconv.FormatInt(percent, 10)} {
+		c.rows.Value(cell)
+	}
+	return c.rows.Row()
+}
+
+// quotaRecalc counts all mail anew.
+func (c *call) quotaRecalc() error {
+	if err := c.store.Recount(); err != nil {
+		return wrap(err, "quota")
+	}
+	return nil
+}
