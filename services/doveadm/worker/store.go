@@ -15,6 +15,7 @@ func storeConfig(b finished.Bag) (maildir.Config, error) {
 		Home:          b["home"],
 		Inbox:         b["inbox_path"],
 		Control:       b["control_path"],
+		Index:         b["index_path"],
 		FS:            b["mail_layout"] == "fs",
 		UTF8:          b["mail_utf8"] == "yes",
 		Subscriptions: b["subscriptions"],
