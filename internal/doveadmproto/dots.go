@@ -65,8 +65,9 @@ func (d *DotWriter) Close() error {
 // for line ends, which stay as they came. It is io.EOF at the dot, and
 // io.ErrUnexpectedEOF where the stream ends before it.
 //
-// A lone dot between LFs ends the input too, as in Dovecot: the peer wrote the
-// commands around it, so nothing is smuggled past anybody.
+// Only CRLF . CRLF is the end. The lines belong to whoever wrote the message: with
+// LF . LF as the end too, a message whose sender knows of CRLF alone could go on
+// as commands.
 type DotReader struct {
 	r    *bufio.Reader
 	rest []byte // of the line in the buffer of r
@@ -88,20 +89,15 @@ func (d *DotReader) Read(p []byte) (n int, err error) {
 		case len(d.rest) > 0:
 			m := copy(p[n:], d.rest)
 			d.rest, n = d.rest[m:], n+m
-		case d.err != nil, n > 0 && d.r.Buffered() == 0:
-			return n, d.end(n)
+		case n > 0 && (d.err != nil || d.r.Buffered() == 0):
+			return n, nil
+		case d.err != nil:
+			return 0, d.err
 		default:
 			d.line()
 		}
 	}
 	return n, nil
-}
-
-func (d *DotReader) end(n int) error {
-	if n > 0 {
-		return nil
-	}
-	return d.err
 }
 
 // line takes the next line, or what of it fits in the buffer.
@@ -116,13 +112,13 @@ func (d *DotReader) line() {
 		d.err = err
 		return
 	}
-	whole := err == nil
-	if !whole && b[len(b)-1] == '\r' { // it may belong to the line end
+	whole := bytes.HasSuffix(b, crlf)
+	if err != nil && b[len(b)-1] == '\r' { // it may belong to the line end
 		d.r.UnreadByte()
 		b = b[:len(b)-1]
 	}
 	if !d.in {
-		if whole && (string(b) == ".\n" || string(b) == ".\r\n") {
+		if string(b) == ".\r\n" {
 			d.err = io.EOF
 			return
 		}
@@ -131,16 +127,13 @@ func (d *DotReader) line() {
 			b = b[1:]
 		}
 	}
-	d.in = !whole
-	switch {
-	case !whole:
-		d.rest = b
-	case bytes.HasSuffix(b, []byte("\r\n")):
-		d.rest, d.eol = b[:len(b)-2], "\r\n"
-	default:
-		d.rest, d.eol = b[:len(b)-1], "\n"
+	if d.in = !whole; whole {
+		b, d.eol = b[:len(b)-len(crlf)], string(crlf)
 	}
+	d.rest = b
 }
+
+var crlf = []byte("\r\n")
 
 // Drain reads the input up to its dot.
 func (d *DotReader) Drain() error {
