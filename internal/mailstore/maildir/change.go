@@ -117,9 +117,6 @@ func (m *Mailbox) again(i int) error {
 	if now, _ := m.dirTimes(); m.quietAt == m.pass && now == m.times && m.entries[i].pass != m.pass {
 		return m.gone(i)
 	}
-	if m.table == nil {
-		m.hashAll(len(m.entries))
-	}
 	if m.pass > 1<<16-1-2*maxPasses {
 		m.restartPasses()
 	}

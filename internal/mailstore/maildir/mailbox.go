@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -196,12 +197,33 @@ func (s *Store) besideNames(inside string) ([]string, error) {
 	return s.onDisk(parts), nil
 }
 
-// arrange puts the messages into the order of their UIDs; those that got none,
-// as they vanished meanwhile, are left out.
+// arrange puts the messages into the order of their UIDs, which is that of the
+// list. A message that the list has twice has its place where the later record
+// is.
 func (m *Mailbox) arrange() {
-	m.entries = slices.DeleteFunc(m.entries, func(e entry) bool { return e.uid == 0 })
-	m.entries = slices.Clip(m.entries)
-	slices.SortFunc(m.entries, func(a, b entry) int { return int(int64(a.uid) - int64(b.uid)) })
+	sorted := make([]entry, 0, len(m.entries))
+	for _, i := range m.order {
+		e := &m.entries[i]
+		if e.uid != 0 {
+			sorted = append(sorted, *e)
+		}
+	}
+	if !slices.IsSortedFunc(sorted, byUID) || hasTwice(sorted) {
+		slices.SortFunc(sorted, byUID)
+		sorted = slices.CompactFunc(sorted, func(a, b entry) bool { return a.uid == b.uid })
+	}
+	m.entries, m.order = sorted, nil
 	m.table = nil // made again when it is needed
 	m.loaded = true
+}
+
+func byUID(a, b entry) int { return cmp.Compare(a.uid, b.uid) }
+
+func hasTwice(sorted []entry) bool {
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i-1].uid == sorted[i].uid {
+			return true
+		}
+	}
+	return false
 }

@@ -39,6 +39,7 @@ func (m *Mailbox) readList() error {
 		return err
 	}
 	if fresh && !m.loaded {
+		m.order = m.order[:0]
 		for i := range m.entries {
 			m.entries[i].uid, m.entries[i].extra = 0, 0
 		}
@@ -68,6 +69,7 @@ func (m *Mailbox) record(r listRecord) {
 	}
 	e := &m.entries[i]
 	e.uid = r.uid
+	m.order = append(m.order, uint32(i))
 	if len(r.fields) > 0 {
 		m.extras = append(m.extras, string(r.fields))
 		e.extra = uint32(len(m.extras))
@@ -160,30 +162,31 @@ func (m *Mailbox) unnumbered() (n int) {
 
 // assign numbers what has no UID yet, in the order of delivery.
 func (m *Mailbox) assign(lock *listLock) error {
-	var fresh []*entry
+	var fresh []uint32
 	for i := range m.entries {
-		if e := &m.entries[i]; e.uid == 0 {
-			fresh = append(fresh, e)
+		if m.entries[i].uid == 0 {
+			fresh = append(fresh, uint32(i))
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	slices.SortFunc(fresh, func(a, b *entry) int { return byDelivery(m.base(a), m.base(b)) })
+	slices.SortFunc(fresh, func(a, b uint32) int { return byDelivery(m.base(&m.entries[a]), m.base(&m.entries[b])) })
 	first := m.list.next()
 	if uint64(first)+uint64(len(fresh)) > maxUID {
 		return fmt.Errorf("%w: no UIDs are left", ErrUIDList)
 	}
 	var text []byte
-	for i, e := range fresh {
-		text = appendRecord(text, first+uint32(i), "", string(m.base(e)))
+	for i, at := range fresh {
+		text = appendRecord(text, first+uint32(i), "", string(m.base(&m.entries[at])))
 	}
 	if err := m.appendList(lock, text); err != nil {
 		return err
 	}
-	for i, e := range fresh {
-		e.uid = first + uint32(i)
+	for i, at := range fresh {
+		m.entries[at].uid = first + uint32(i)
 	}
+	m.order = append(m.order, fresh...)
 	return nil
 }
 

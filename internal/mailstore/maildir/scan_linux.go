@@ -34,7 +34,8 @@ type index struct {
 	names   []byte
 	entries []entry
 	extras  []string
-	table   []uint32 // 1 + place in entries, by hash of the base; nil until needed
+	table   []slot   // by hash of the base; nil until needed
+	order   []uint32 // entries in the order of the uid list
 	seed    maphash.Seed
 	pass    uint16
 }
@@ -57,51 +58,66 @@ func (x *index) setName(e *entry, name []byte) error {
 	return nil
 }
 
+// slot is a place in the table: the hash of a base name in the upper half, 1 +
+// the place in entries in the lower. Most names are told apart by their hash
+// alone, without a look at memory that is far away.
+type slot uint64
+
+func (x *index) hash(base []byte) uint32 { return uint32(maphash.Bytes(x.seed, base)) }
+
 // find looks a base name up; -1 where there is none.
 func (x *index) find(base []byte) int {
-	if len(x.table) == 0 {
-		return -1
+	if x.table == nil {
+		x.hashAll()
 	}
-	mask := uint64(len(x.table) - 1)
-	for h := maphash.Bytes(x.seed, base) & mask; x.table[h] != 0; h = (h + 1) & mask {
-		i := int(x.table[h] - 1)
-		if bytes.Equal(x.base(&x.entries[i]), base) {
+	h := x.hash(base)
+	mask := uint32(len(x.table) - 1)
+	for at := h & mask; x.table[at] != 0; at = (at + 1) & mask {
+		if uint32(x.table[at]>>32) != h {
+			continue
+		}
+		if i := int(uint32(x.table[at]) - 1); bytes.Equal(x.base(&x.entries[i]), base) {
 			return i
 		}
 	}
 	return -1
 }
 
-// link puts entry i into the table.
-func (x *index) link(i int) {
-	if 2*len(x.entries) >= len(x.table) {
-		x.hashAll(i)
+// link puts the newest entry into the table.
+func (x *index) link() {
+	i := len(x.entries) - 1
+	if 2*len(x.entries) > len(x.table) {
+		old := x.table
+		x.table = make([]slot, 2*len(old))
+		for _, s := range old {
+			if s != 0 {
+				x.put(s)
+			}
+		}
 	}
-	x.put(i)
+	x.put(slot(x.hash(x.base(&x.entries[i])))<<32 | slot(i+1))
 }
 
-// hashAll makes the table anew, for the first n entries.
-func (x *index) hashAll(n int) {
+func (x *index) put(s slot) {
+	mask := uint32(len(x.table) - 1)
+	at := uint32(s>>32) & mask
+	for x.table[at] != 0 {
+		at = (at + 1) & mask
+	}
+	x.table[at] = s
+}
+
+// hashAll makes the table for the entries that are there.
+func (x *index) hashAll() {
 	size := 256
-	for size < 4*n {
+	for size < 4*len(x.entries) {
 		size *= 2
 	}
-	if x.table == nil {
-		x.seed = maphash.MakeSeed()
+	x.seed = maphash.MakeSeed()
+	x.table = make([]slot, size)
+	for i := range x.entries {
+		x.put(slot(x.hash(x.base(&x.entries[i])))<<32 | slot(i+1))
 	}
-	x.table = make([]uint32, size)
-	for i := range x.entries[:n] {
-		x.put(i)
-	}
-}
-
-func (x *index) put(i int) {
-	mask := uint64(len(x.table) - 1)
-	h := maphash.Bytes(x.seed, x.base(&x.entries[i])) & mask
-	for x.table[h] != 0 {
-		h = (h + 1) & mask
-	}
-	x.table[h] = uint32(i + 1)
 }
 
 // see takes a file name that a scan found. grow says that it may be one that
@@ -127,7 +143,7 @@ func (x *index) see(name []byte, inNew, grow bool) error {
 		}
 		e.flags, e.keywords = parseInfo(info)
 		if fresh {
-			x.link(i)
+			x.link()
 		}
 	}
 	e.inNew, e.pass = inNew, x.pass
