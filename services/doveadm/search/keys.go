@@ -36,46 +36,76 @@ type keySpec struct {
 }
 
 // keys is the language (spec/doveadm.md 5.2). The keys that say no are made of
-// the keys that say yes.
-var keys = map[string]keySpec{
-	"ALL": {key: All, part: true},
-	"$":   {key: None},
-	"NOT": {key: Not, operand: term, part: true},
-	"UID": {key: UID, operand: set}, "X-REAL-UID": {key: UID, operand: set},
+// the keys that say yes, and have no keySpec. A list and no map: that would have
+// to be made at each start of a worker.
+var keys = [...]struct {
+	name string
+	keySpec
+}{
+	{"ALL", keySpec{key: All, part: true}},
+	{"$", keySpec{key: None}},
+	{"NOT", keySpec{key: Not, operand: term, part: true}},
+	{"UID", keySpec{key: UID, operand: set}},
+	{"X-REAL-UID", keySpec{key: UID, operand: set}},
+	{"ANSWERED", keySpec{key: Flag, text: "answered"}},
+	{"DELETED", keySpec{key: Flag, text: "deleted"}},
+	{"DRAFT", keySpec{key: Flag, text: "draft"}},
+	{"FLAGGED", keySpec{key: Flag, text: "flagged"}},
+	{"SEEN", keySpec{key: Flag, text: "seen"}},
+	{"KEYWORD", keySpec{key: Keyword, operand: keyword}},
+	{"RECENT", keySpec{key: Recent}},
+	{"BEFORE", keySpec{key: Before, operand: date}},
+	{"ON", keySpec{key: On, operand: date}},
+	{"SINCE", keySpec{key: Since, operand: date}},
+	{"SENTBEFORE", keySpec{key: Before, operand: date, which: Sent}},
+	{"SENTON", keySpec{key: On, operand: date, which: Sent}},
+	{"SENTSINCE", keySpec{key: Since, operand: date, which: Sent}},
+	{"SAVEDBEFORE", keySpec{key: Before, operand: date, which: Saved}},
+	{"SAVEDON", keySpec{key: On, operand: date, which: Saved}},
+	{"SAVEDSINCE", keySpec{key: Since, operand: date, which: Saved}},
+	{"X-SAVEDBEFORE", keySpec{key: Before, operand: date, which: Saved}},
+	{"X-SAVEDON", keySpec{key: On, operand: date, which: Saved}},
+	{"X-SAVEDSINCE", keySpec{key: Since, operand: date, which: Saved}},
+	{"SAVEDATESUPPORTED", keySpec{key: All}},
+	{"OLDER", keySpec{key: Before, operand: age}},
+	{"YOUNGER", keySpec{key: Since, operand: age}},
+	{"LARGER", keySpec{key: Larger, operand: size}},
+	{"SMALLER", keySpec{key: Smaller, operand: size}},
+	{"FROM", keySpec{key: Address, operand: text, name: "From", part: true}},
+	{"TO", keySpec{key: Address, operand: text, name: "To", part: true}},
+	{"CC", keySpec{key: Address, operand: text, name: "Cc", part: true}},
+	{"BCC", keySpec{key: Address, operand: text, name: "Bcc", part: true}},
+	{"SUBJECT", keySpec{key: Header, operand: text, name: "Subject", part: true}},
+	{"HEADER", keySpec{key: Header, operand: headerText, part: true}},
+	{"BODY", keySpec{key: Body, operand: text, part: true}},
+	{"TEXT", keySpec{key: Text, operand: text, part: true}},
+	{"MAILBOX", keySpec{key: Mailbox, operand: mailbox}},
+	{"X-MAILBOX", keySpec{key: MailboxGlob, operand: mutf7Glob}},
+	{"MAILBOX-GUID", keySpec{key: MailboxGUID, operand: text}},
+	{"GUID", keySpec{key: GUID, operand: text}},
+	{"X-GUID", keySpec{key: GUID, operand: text}},
+	{"MODSEQ", keySpec{key: ModSeq, operand: modSeq}},
+	{"INTHREAD", keySpec{key: InThread, operand: threadTerm}},
+	{"FUZZY", keySpec{key: Fuzzy, operand: term, part: true}},
+	{"MIMEPART", keySpec{key: MimePart, operand: partTerm}},
+	{"OLDESTONLY", keySpec{key: OldestOnly}},
+	{"UNANSWERED", keySpec{}},
+	{"UNDELETED", keySpec{}},
+	{"UNDRAFT", keySpec{}},
+	{"UNFLAGGED", keySpec{}},
+	{"UNSEEN", keySpec{}},
+	{"UNKEYWORD", keySpec{}},
+	{"OLD", keySpec{}},
+	{"NEW", keySpec{}},
+}
 
-	"ANSWERED": {key: Flag, text: "answered"}, "DELETED": {key: Flag, text: "deleted"}, "DRAFT": {key: Flag, text: "draft"},
-	"FLAGGED": {key: Flag, text: "flagged"}, "SEEN": {key: Flag, text: "seen"}, "KEYWORD": {key: Keyword, operand: keyword},
-	"RECENT": {key: Recent},
-
-	"BEFORE": {key: Before, operand: date}, "ON": {key: On, operand: date}, "SINCE": {key: Since, operand: date},
-	"SENTBEFORE": {key: Before, operand: date, which: Sent}, "SENTON": {key: On, operand: date, which: Sent},
-	"SENTSINCE":   {key: Since, operand: date, which: Sent},
-	"SAVEDBEFORE": {key: Before, operand: date, which: Saved}, "SAVEDON": {key: On, operand: date, which: Saved},
-	"SAVEDSINCE":    {key: Since, operand: date, which: Saved},
-	"X-SAVEDBEFORE": {key: Before, operand: date, which: Saved}, "X-SAVEDON": {key: On, operand: date, which: Saved},
-	"X-SAVEDSINCE":      {key: Since, operand: date, which: Saved},
-	"SAVEDATESUPPORTED": {key: All},
-	"OLDER":             {key: Before, operand: age}, "YOUNGER": {key: Since, operand: age},
-
-	"LARGER": {key: Larger, operand: size}, "SMALLER": {key: Smaller, operand: size},
-
-	"FROM": {key: Address, operand: text, name: "From", part: true}, "TO": {key: Address, operand: text, name: "To", part: true},
-	"CC": {key: Address, operand: text, name: "Cc", part: true}, "BCC": {key: Address, operand: text, name: "Bcc", part: true},
-	"SUBJECT": {key: Header, operand: text, name: "Subject", part: true},
-	"HEADER":  {key: Header, operand: headerText, part: true},
-	"BODY":    {key: Body, operand: text, part: true}, "TEXT": {key: Text, operand: text, part: true},
-
-	"MAILBOX": {key: Mailbox, operand: mailbox}, "X-MAILBOX": {key: MailboxGlob, operand: mutf7Glob},
-	"MAILBOX-GUID": {key: MailboxGUID, operand: text},
-	"GUID":         {key: GUID, operand: text}, "X-GUID": {key: GUID, operand: text},
-	"MODSEQ": {key: ModSeq, operand: modSeq},
-
-	"INTHREAD": {key: InThread, operand: threadTerm}, "FUZZY": {key: Fuzzy, operand: term, part: true},
-	"MIMEPART":   {key: MimePart, operand: partTerm},
-	"OLDESTONLY": {key: OldestOnly},
-
-	// Made of others by resolve.
-	"UNANSWERED": {}, "UNDELETED": {}, "UNDRAFT": {}, "UNFLAGGED": {}, "UNSEEN": {}, "UNKEYWORD": {}, "OLD": {}, "NEW": {},
+func keyNamed(name string) (keySpec, bool) {
+	for i := range keys {
+		if keys[i].name == name {
+			return keys[i].keySpec, true
+		}
+	}
+	return keySpec{}, false
 }
 
 // nearest gives a hint for a word that is no key.
@@ -84,8 +114,9 @@ func nearest(word string) string {
 		return "conditions side by side are joined by AND already"
 	}
 	best, bestAt := "", 3
-	for name := range keys {
-		if d := distance(word, name); d < bestAt || d == bestAt && name < best {
+	for i := range keys {
+		name := keys[i].name
+		if d := distance(word, name); d < bestAt {
 			best, bestAt = name, d
 		}
 	}
@@ -125,8 +156,8 @@ func distance(a, b string) int {
 // Keys gives the names of all keys, for completion.
 func Keys() []string {
 	names := make([]string, 0, len(keys))
-	for name := range keys {
-		names = append(names, strings.ToLower(name))
+	for i := range keys {
+		names = append(names, strings.ToLower(keys[i].name))
 	}
 	slices.Sort(names)
 	return names

@@ -166,7 +166,7 @@ func (p *parser) key(at int, word string) (*Node, *Error) {
 		}
 		return &Node{Key: Seq, Set: set}, nil
 	}
-	spec, ok := keys[name]
+	spec, ok := keyNamed(name)
 	if !ok {
 		return nil, p.fail(at, "unknown search key "+shown(word), nearest(name))
 	}

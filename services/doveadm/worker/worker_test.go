@@ -26,12 +26,17 @@ type user struct {
 func newUser(t *testing.T) *user {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "mail")
-	u := &user{t: t, dir: dir, settings: finished.Bag{
-		"hostname": "mx.example.org", "mail_fsync": "never", "mail_save_crlf": "no", "mail_temp_scan_interval": "0",
-		"quota_rule": "", "quota_grace": "10%", "quota_enforce": "none",
-	}}
+	u := &user{t: t, dir: dir}
+	u.settings = u.defaults()
 	u.folder("INBOX")
 	return u
+}
+
+func (*user) defaults() finished.Bag {
+	return finished.Bag{
+		"hostname": "mx.example.org", "mail_fsync": "never", "mail_save_crlf": "no", "mail_temp_scan_interval": "0",
+		"quota_rule": "", "quota_grace": "10%", "quota_enforce": "none",
+	}
 }
 
 func (u *user) path(folder string) string {
