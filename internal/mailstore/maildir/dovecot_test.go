@@ -161,6 +161,10 @@ func besideDovecot(t *testing.T, dir string) {
 		"append":                     appendsBeside,
 		"a random life":              livesBeside,
 		"its lock":                   waitsForDovecot,
+		"folders":                    foldersBeside,
+		"a folder under a session":   removedUnderSession,
+		"identity":                   identityBeside,
+		"a mended list":              mendedBeside,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, dirOf(t))
