@@ -26,6 +26,7 @@ func (f *Folder) Close() {
 			unix.Close(fd)
 		}
 	}
+	f.dir, f.tmp, f.new = -1, -1, -1
 }
 
 // Inbox opens the INBOX and makes what is missing of it. When it is made here,

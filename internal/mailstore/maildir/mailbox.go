@@ -82,6 +82,9 @@ func (s *Store) withoutPrefix(name string) (string, error) {
 // Close gives the Mailbox's descriptors back, and writes down what saved dates
 // it found out.
 func (m *Mailbox) Close() {
+	if m.dir < 0 {
+		return
+	}
 	m.keepSavedDates()
 	m.writeUncounted()
 	m.list.close()
@@ -90,6 +93,7 @@ func (m *Mailbox) Close() {
 			unix.Close(fd)
 		}
 	}
+	m.cur, m.control = -1, -1
 	m.Folder.Close()
 }
 
