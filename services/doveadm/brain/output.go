@@ -138,7 +138,9 @@ func (o *output) end(n int64) (whole bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	whole = o.complete(o.held[n])
-	for _, m := range append(o.turns.end(n), n) {
+	print := o.turns.end(n)
+	// The job's own last row ends before another's begins.
+	for _, m := range append([]int64{n}, print...) {
 		w := o.held[m]
 		if w == nil || m == n && o.turns.jobs[n] != nil {
 			continue // nothing to print, or not yet
