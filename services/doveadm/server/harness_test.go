@@ -97,6 +97,20 @@ func (w *world) log(l logline.Level, session, user, text string) {
 	w.logs = append(w.logs, fmt.Sprintf("%c(%s) %s", l, user, text))
 }
 
+// plays has the workers of a user play something else than echo.
+func (w *world) plays(user string, f func(*fakeWorker)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.play[user] = f
+}
+
+// refuses has the master answer for a user instead; CodeOK is no answer at all.
+func (w *world) refuses(user string, m handoff.Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse[user] = m
+}
+
 func (w *world) logged(part string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,7 +217,7 @@ func (k *fakeWorker) packet(ch byte, data string) {
 	k.Write(doveadmproto.AppendPacket(nil, ch, []byte(data)))
 }
 
-// until reads packets up to the first of a channel.
+// until reads packets up to the first of a channel, unless a cancel comes first.
 func (k *fakeWorker) until(ch byte) (string, bool) {
 	for {
 		p, err := k.in.Next()
@@ -212,6 +226,9 @@ func (k *fakeWorker) until(ch byte) (string, bool) {
 		}
 		if p.Channel == ch {
 			return string(p.Data), true
+		}
+		if p.Channel == doveadmproto.ChCancel {
+			return "", false
 		}
 	}
 }
@@ -352,7 +369,7 @@ func (c *testClient) ask(line string) (values, logs string) {
 
 // closed tells whether the server has hung up.
 func (c *testClient) closed() bool {
-	_, err := c.r.ReadByte()
+	_, err := c.in.Next()
 	return err == io.EOF
 }
 

@@ -36,6 +36,7 @@ type hire struct {
 	peerDone bool // its stream for the other worker has ended
 
 	dropped atomic.Bool // we closed it, and have said why
+	late    atomic.Bool // the command failed without it: the client hears no more of it
 
 	mu   sync.Mutex
 	w    *doveadmproto.PacketWriter
@@ -159,7 +160,7 @@ func (h *hire) relay(peer *hire) error {
 // log gives a line of the worker's to the client, and to our own log.
 func (h *hire) log(level byte, text string) {
 	r := h.run
-	if level > doveadmproto.LogDebug || r.cmd.Debug {
+	if (level > doveadmproto.LogDebug || r.cmd.Debug) && !h.late.Load() {
 		r.s.out.log(level, prefix(h.user), text)
 	}
 	own := logline.Error

@@ -23,10 +23,20 @@ func (r *run) pair(dest, source *hire) {
 	}()
 	err := dest.relay(source)
 	r.end(dest, err)
-	if err != nil || r.failed() {
+	if (err != nil || r.failed()) && !sourceEnded(done) {
+		source.late.Store(true) // what it says of a cancel is not why the command failed
 		source.send(doveadmproto.ChCancel, nil)
 	}
 	<-done
+}
+
+func sourceEnded(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *run) failed() bool {

@@ -193,7 +193,7 @@ func (r *run) end(h *hire, err error) {
 	h.logs.Flush(h.log)
 	h.conn.Close()
 	switch {
-	case h.dropped.Load():
+	case h.dropped.Load(), h.late.Load():
 		return
 	case err != nil:
 		text := "worker: " + err.Error()
