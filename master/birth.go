@@ -161,7 +161,7 @@ func (b *births) paths(home string, boxes []maillocation.Box) (all []rootexec.Pa
 		all = append(all, rootexec.Path{Above: home, Make: b.make})
 	}
 	for _, box := range boxes {
-		all = append(all, rootexec.Path{Above: box.Above, Below: box.Below, Make: b.make && box.Below != ""})
+		all = append(all, rootexec.Path{Above: box.Above, Below: box.Below, Make: b.make && box.Below != "" && !box.Index, Spare: box.Index})
 	}
 	return all
 }

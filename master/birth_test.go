@@ -33,7 +33,7 @@ func ann() authproto.User {
 
 func TestBirthOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
-	b := testBirths(t, "maildir:%h/Maildir:CONTROL=/var/control/%u")
+	b := testBirths(t, "maildir:%h/Maildir:CONTROL=/var/control/%u:INDEX=/var/index/%u")
 	got, err := b.of(ann(), "doveadm", false)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,8 @@ func TestBirthOfAnOrdinaryUser(t *testing.T) {
 	if !sameIdentity(got.child.Identity, rootexec.Identity{UID: 1000, GID: 1000, Groups: []int{8}}) {
 		t.Errorf("identity: got %+v", got.child.Identity)
 	}
-	want := []rootexec.Path{{Above: "/home/ann", Make: true}, {Above: "/var/control", Below: "ann", Make: true}}
+	want := []rootexec.Path{{Above: "/home/ann", Make: true}, {Above: "/var/control", Below: "ann", Make: true},
+		{Above: "/var/index", Below: "ann", Spare: true}}
 	if !slices.Equal(got.child.Paths, want) {
 		t.Errorf("paths: got %+v, want %+v", got.child.Paths, want)
 	}

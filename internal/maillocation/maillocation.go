@@ -167,6 +167,7 @@ func (t Template) Expand(v Vars) (Location, error) {
 type Box struct {
 	Above string // absolute: what stands before the first variable, up to its last slash
 	Below string // relative to Above: the rest; "" when the path has no variable
+	Index bool   // nothing but Dovecot's caches: mail can do without
 }
 
 func (b Box) whole() string {
@@ -183,7 +184,7 @@ func (b Box) whole() string {
 // trusted prefix ends. It is nil for values that Expand refuses.
 func (t Template) Boxes(v Vars) []Box {
 	var boxes []Box
-	for _, p := range []path{t.root, t.inbox, t.control, t.index} {
+	for i, p := range []path{t.root, t.inbox, t.control, t.index} {
 		if p == nil {
 			continue
 		}
@@ -192,6 +193,7 @@ func (t Template) Boxes(v Vars) []Box {
 			return nil
 		}
 		if !below(b.whole(), v.Home) && !contains(boxes, b) {
+			b.Index = i == 3
 			boxes = append(boxes, b)
 		}
 	}
@@ -204,7 +206,7 @@ func below(path, home string) bool {
 
 func contains(boxes []Box, b Box) bool {
 	for _, have := range boxes {
-		if have == b {
+		if have.whole() == b.whole() {
 			return true
 		}
 	}

@@ -131,12 +131,13 @@ func TestBoxes(t *testing.T) {
 		want           []Box
 	}{
 		{"below the home needs none", "maildir:~/Maildir:INDEX=%h/i", nil},
-		{"the same place counts once", "maildir:/m/%u:CONTROL=/m/%u", []Box{{"/m", "bob@x"}}},
-		{"text before a variable in its component is below", "maildir:/srv/mail/u-%n/m", []Box{{"/srv/mail", "u-bob/m"}}},
-		{"no variable at all", "maildir:/srv/mail/all", []Box{{"/srv/mail/all", ""}}},
-		{"control and index outside", "maildir:~/m:CONTROL=/c/%n:INDEX=/i/%h", []Box{{"/c", "bob"}, {"/i", "home/bob"}}},
-		{"a variable at the top", "maildir:/%n", []Box{{"/", "bob"}}},
-		{"a name that only begins like the home", "maildir:/home/bobby/%n", []Box{{"/home/bobby", "bob"}}},
+		{"the same place counts once", "maildir:/m/%u:CONTROL=/m/%u", []Box{{Above: "/m", Below: "bob@x"}}},
+		{"text before a variable in its component is below", "maildir:/srv/mail/u-%n/m", []Box{{Above: "/srv/mail", Below: "u-bob/m"}}},
+		{"no variable at all", "maildir:/srv/mail/all", []Box{{Above: "/srv/mail/all", Below: ""}}},
+		{"control and index outside", "maildir:~/m:CONTROL=/c/%n:INDEX=/i/%h", []Box{{Above: "/c", Below: "bob"}, {Above: "/i", Below: "home/bob", Index: true}}},
+		{"an index beside the mail is no place of its own", "maildir:/m/%u:INDEX=/m/%u", []Box{{Above: "/m", Below: "bob@x"}}},
+		{"a variable at the top", "maildir:/%n", []Box{{Above: "/", Below: "bob"}}},
+		{"a name that only begins like the home", "maildir:/home/bobby/%n", []Box{{Above: "/home/bobby", Below: "bob"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

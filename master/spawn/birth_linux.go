@@ -144,6 +144,9 @@ func (b *birth) open() (wire.Class, error) {
 	o := box.Opener{UID: b.UID, GID: b.GID, Root: !b.s.Keep}
 	for _, p := range b.Paths {
 		fd, err := o.Open(p.Above, p.Below, p.Make)
+		if p.Spare && errors.Is(err, unix.ENOENT) {
+			continue
+		}
 		if err != nil {
 			return classOf(err), err
 		}

@@ -212,6 +212,9 @@ func TestRootHostileHomes(t *testing.T) {
 		{"a missing home is made where root alone writes", rootexec.Path{Above: base + "/spool/made", Make: true}, 0, ""},
 		{"a missing Maildir is made in the home", rootexec.Path{Above: base + "/private/home", Below: "Maildir", Make: true}, 0, ""},
 		{"a hidden Maildir is made in the home", rootexec.Path{Above: base + "/private/home", Below: ".mail", Make: true}, 0, ""},
+		{"a missing index", rootexec.Path{Above: base + "/nowhere", Below: "alice", Spare: true}, 0, ""},
+		{"an index that is there", rootexec.Path{Above: base + "/private", Below: "home", Spare: true}, 0, ""},
+		{"an index that only root may enter", rootexec.Path{Above: base + "/locked/home", Spare: true}, rootexec.ClassPath, "permission denied"},
 		{"a relative path", rootexec.Path{Above: "etc"}, rootexec.ClassPath, "invalid"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

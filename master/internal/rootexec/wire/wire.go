@@ -104,6 +104,7 @@ type Path struct {
 	Above string // absolute; symlinks only where root alone could have put them
 	Below string // relative to Above, no symlinks; may be ""
 	Make  bool   // make the last directory when it is missing
+	Spare bool   // the box can do without, when it is missing
 }
 
 // Birth asks for one child.
@@ -180,7 +181,7 @@ func (b *Birth) Append(out []byte) []byte {
 	for _, p := range b.Paths {
 		w.Text(p.Above)
 		w.Text(p.Below)
-		w.Out = append(w.Out, flag(p.Make))
+		w.Out = append(w.Out, flag(p.Make), flag(p.Spare))
 	}
 	return w.Out
 }
@@ -195,7 +196,7 @@ func ParseBirth(from []byte) (b Birth, err error) {
 	}
 	b.Identity, b.Marker = r.Text(MaxString), r.Text(MaxPath)
 	for n := r.count(MaxPaths); n > 0; n-- {
-		b.Paths = append(b.Paths, Path{r.Text(MaxPath), r.Text(MaxPath), r.Byte() != 0})
+		b.Paths = append(b.Paths, Path{r.Text(MaxPath), r.Text(MaxPath), r.Byte() != 0, r.Byte() != 0})
 	}
 	return b, r.end()
 }

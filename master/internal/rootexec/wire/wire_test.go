@@ -10,7 +10,7 @@ var setup = Setup{Path: "/bin/x", Args: []string{"x", "y"}, Env: []string{"A=1"}
 	Libraries: []string{"/l"}, Data: 1 << 40, Files: 9, Listeners: 3, Filter: FilterDaemon, Sandbox: SandboxOff, Keep: true}
 
 var birth = Birth{Serial: 7, UID: 1, GID: 2, Groups: []int{3, 4}, Identity: "I=1:2:3,4", Marker: "/m", Deadline: 5,
-	Paths: []Path{{"/home/x", "", true}, {"/var/mail", "x", false}}}
+	Paths: []Path{{"/home/x", "", true, false}, {"/var/mail", "x", false, true}}}
 
 func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
