@@ -16,6 +16,7 @@ import (
 
 	"culver/services/doveadm/brain"
 	"culver/services/doveadm/command"
+	"culver/services/doveadm/operate"
 )
 
 // version is set by the build.
@@ -58,6 +59,14 @@ func run(args []string, w world) int {
 		fmt.Fprintln(w.out, "doveadm", version)
 		return 0
 	}
+	if g.help {
+		operate.Overview(w.out)
+		return 0
+	}
+	if len(words) == 0 {
+		operate.Overview(w.errs)
+		return exitUsage
+	}
 	spec, rest, err := command.Find(words)
 	if err != nil {
 		return wrong(w, err)
@@ -65,6 +74,13 @@ func run(args []string, w world) int {
 	p, err := spec.Parse(rest)
 	if err != nil {
 		return wrong(w, err)
+	}
+	if p.Has("help") {
+		operate.Help(w.out, spec)
+		return 0
+	}
+	if operate.Runs(spec) {
+		return operatorsCommand(context.Background(), g, p, w)
 	}
 	if g.now.IsZero() {
 		g.now = time.Now()
@@ -78,7 +94,7 @@ func run(args []string, w world) int {
 		Verbose: g.verbose, Debug: g.debug, Formatter: g.formatter, NoHeader: g.noHeader,
 		Settings: settings, Now: g.now,
 		In: w.in, Out: w.out, Err: w.errs, Interrupt: w.interrupt,
-		OutTerminal: terminal(w.out), ErrTerminal: terminal(w.errs),
+		OutTerminal: terminal(w.out), ErrTerminal: terminal(w.errs), Width: width(w.out),
 	}, p)
 }
 

@@ -75,6 +75,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	for _, tt := range []struct{ name, line, want string }{
 		{"an unknown command", "serch all", "did you mean search?"},
 		{"an unknown second word", "mailbox staus all INBOX", "did you mean mailbox status?"},
+		{"a misspelt group", "sevice status", "did you mean service status?"},
 		{"a group alone", "mailbox", "several commands"},
 		{"no query", "search", "missing argument: query"},
 		{"no query after the fields", "fetch uid", "missing argument: query"},

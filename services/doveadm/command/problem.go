@@ -53,16 +53,23 @@ func unknown(words []string) *UsageError {
 		for _, s := range group {
 			names = append(names, s.Name)
 		}
-		return &UsageError{What: "unknown command " + Quote(said), Hint: didYouMean(said, names), Usage: overview(group), Unknown: true}
+		e := &UsageError{What: "unknown command " + Quote(said), Hint: didYouMean(said, names), Unknown: true}
+		if e.Hint == "" {
+			e.Usage = overview(group)
+		}
+		return e
 	}
 	var names []string
 	for i := range table {
 		name, _, _ := strings.Cut(table[i].Name, " ")
 		names = append(names, name, table[i].Name)
 	}
-	hint := didYouMean(said, names)
-	if hint == "" && len(words) > 1 {
+	hint := ""
+	if len(words) > 1 {
 		hint = didYouMean(said+" "+words[1], names)
+	}
+	if hint == "" {
+		hint = didYouMean(said, names)
 	}
 	if hint == "" {
 		hint = "doveadm help lists the commands"
