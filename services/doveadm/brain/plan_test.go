@@ -54,7 +54,7 @@ func TestPlanOfADryRun(t *testing.T) {
 	if got.code != 75 || got.out != "" {
 		t.Errorf("got %+v", got)
 	}
-	for _, part := range []string{"doveadm(alice): Info: would expunge 4 (350 bytes)\n", "2 users ok, 1 failed, 0 skipped; 5 messages, 360 bytes;"} {
+	for _, part := range []string{"doveadm(alice): Info: dry run: expunge would touch 4 messages, 350 bytes\n", "2 users ok, 1 failed, 0 skipped; 5 messages, 360 bytes;"} {
 		if !strings.Contains(got.errs, part) {
 			t.Errorf("standard error lacks %q: %q", part, got.errs)
 		}

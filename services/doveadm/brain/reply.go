@@ -135,9 +135,14 @@ func (k *reply) total(code int) {
 			k.r.halt(err)
 		}
 	}
-	if k.r.many && (k.touched > 0 || k.r.g.Verbose) {
-		k.r.show.log(k.j.user, doveadmproto.LogInfo, fmt.Sprintf("would %s %d (%d bytes)", k.r.name, k.touched, k.res.bytes))
+	if k.touched == 0 && k.r.many && !k.r.g.Verbose {
+		return
 	}
+	noun := "messages"
+	if strings.HasPrefix(k.r.name, "mailbox ") {
+		noun = "mailboxes"
+	}
+	k.r.show.log(k.j.user, doveadmproto.LogInfo, fmt.Sprintf("dry run: %s would touch %d %s, %d bytes", k.r.name, k.touched, noun, k.res.bytes))
 }
 
 // broken notes a connection that ended before the status line.
