@@ -197,6 +197,67 @@ func TestDeleteIfEmptyMeetsADelivery(t *testing.T) {
 	}
 }
 
+// Whoever makes the folder again in that moment gets the mail.
+func TestDeleteIfEmptyMeetsANewFolder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Config{{}, {FS: true}} {
+		s := newStore(t, c)
+		parts := []string{"a"}
+		name := s.onDisk(parts)[0]
+		have(t, s, "box", "box/sub", name)
+		mail(t, s, "box", "new")
+		mail(t, s, "box", "cur")
+		mail(t, s, name, "new")
+		root, err := s.rootDir()
+		must(t, err)
+		dir, err := openDir(root, name)
+		must(t, err)
+		defer unix.Close(dir)
+		r := removal{s: s, root: root, parts: parts, onlyEmpty: true}
+		must(t, r.putBack(root, "box", root, name, dir))
+		if n, c := len(entries(t, s.c.Root, name, "new")), len(entries(t, s.c.Root, name, "cur")); n != 2 || c != 1 {
+			t.Errorf("%d and %d messages, want 2 and 1", n, c)
+		}
+	}
+}
+
+// Deliveries and removals of an empty folder at the same time: what was
+// acknowledged is there.
+func TestDeleteIfEmptyBesideDeliveries(t *testing.T) {
+	t.Parallel()
+	for _, c := range []Config{{NoSync: true}, {NoSync: true, FS: true}} {
+		c.Root = filepath.Join(t.TempDir(), "Maildir")
+		s := newStore(t, c)
+		have(t, s)
+		for range 50 {
+			must(t, s.Create("a", NewFolder{}))
+			saved := make(chan bool)
+			go func() {
+				d := New(c) // a Store of its own
+				defer d.Close()
+				f, err := d.Folder("a", Create{Always: true})
+				if err == nil {
+					defer f.Close()
+					_, err = f.Save(message("x\n"))
+				}
+				saved <- err == nil
+			}()
+			gone := s.Delete("a", true)
+			if got := <-saved; got {
+				m, err := s.Open("a")
+				must(t, err)
+				if m.Len() != 1 {
+					t.Fatalf("%d messages of 1, after %v", m.Len(), gone)
+				}
+				m.Close()
+			}
+			if err := s.Delete("a", false); err != nil && !errors.Is(err, ErrNoFolder) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // A delivery has the folder open when it is removed: it must fail, so that the
 // mail comes again.
 func TestDeliveryIntoARemovedFolder(t *testing.T) {

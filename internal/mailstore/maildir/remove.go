@@ -239,14 +239,21 @@ func clearHidden(box int, sub string) error {
 	})
 }
 
-// putBack undoes the renames.
+// putBack undoes the renames. Where a delivery has made the folder anew meanwhile,
+// the mail joins what came there.
 func (r *removal) putBack(trash int, aside string, at int, name string, dir int) error {
 	if !r.s.c.FS {
 		err := renameNew(trash, aside, at, name)
 		if err == nil {
 			remakeParts(dir)
 		}
-		return err
+		if err != unix.EEXIST {
+			return err
+		}
+		if dir, err = openDir(at, name); err != nil {
+			return err
+		}
+		defer unix.Close(dir)
 	}
 	box, err := openDir(trash, aside)
 	if err != nil {
@@ -254,12 +261,46 @@ func (r *removal) putBack(trash int, aside string, at int, name string, dir int)
 	}
 	defer unix.Close(box)
 	defer remakeParts(dir)
+	return merge(box, dir, 2)
+}
+
+// merge moves what is in one directory to another. Of what both have, only
+// directories matter: two messages never have one name.
+func merge(from, to, depth int) error {
 	var names []string
-	err = eachName(box, make([]byte, 16<<10), func(n string) error { names = append(names, n); return nil })
-	for _, n := range names {
-		err = errors.Join(err, renameNew(box, n, dir, n))
+	err := eachName(from, make([]byte, 16<<10), func(name string) error {
+		if name != "." && name != ".." {
+			names = append(names, name)
+		}
+		if len(names) > maxFolders {
+			return errFolders
+		}
+		return nil
+	})
+	for _, name := range names {
+		moved := renameNew(from, name, to, name)
+		if moved == unix.EEXIST && depth > 1 && isDirectory(from, name) && isDirectory(to, name) {
+			moved = mergeDir(from, to, name, depth-1)
+		} else if moved == unix.EEXIST {
+			moved = nil
+		}
+		err = errors.Join(err, moved)
 	}
 	return err
+}
+
+func mergeDir(from, to int, name string, depth int) error {
+	a, err := openDir(from, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(a)
+	b, err := openDir(to, name)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(b)
+	return merge(a, b, depth)
 }
 
 // remakeParts makes what emptied took away, as private as can be; a save gives
