@@ -14,11 +14,11 @@ import (
 	"culver/test/system"
 )
 
-// twins are two equal sets of mailboxes, one served by Dovecot, one by Culver.
-type twins struct {
-	users   system.Users // Dovecot's; Culver's have the same names and uids
-	dovecot *system.Dovecot
-	culver  *system.Culver
+// twin is one of two equal sets of mailboxes: the server that has it, and the
+// doveadm that drives it.
+type twin struct {
+	server string // what -S says
+	run    func(input string, args ...string) (system.Said, error)
 }
 
 // seed is one message of a mailbox, before anybody has read it.
@@ -88,55 +88,62 @@ func own(t *testing.T, u system.Users, i int, path string) {
 	}
 }
 
-// startTwins gives n users equal mailboxes with Dovecot, of the release that
-// start runs, and with Culver. Dovecot has seen them all, so that both have the
-// same UIDs and GUIDs.
-func startTwins(t *testing.T, n int, start func(*testing.T, string, system.Users) *system.Dovecot) *twins {
+// release is one of Dovecot's.
+type release struct {
+	name  string
+	start func(*testing.T, string, system.Users) *system.Dovecot
+}
+
+var releases = []release{{"2.3", startDovecot}, {"2.4", startDovecot24}}
+
+// at is where a server's doveadm listens.
+func at(socket string, port int, tcp bool) string {
+	if tcp {
+		return fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return socket
+}
+
+// startDovecotOn gives n users mailboxes with Dovecot, which has seen them all
+// when they are copied to dir/copy: so that both have the same UIDs and GUIDs.
+func startDovecotOn(t *testing.T, n int, r release) (d *system.Dovecot, copied string, users, theirs system.Users) {
 	t.Helper()
 	dir, users := someUsers(t, n)
 	for i := range n {
 		sow(t, users, i+1)
 	}
-	w := &twins{users: users, dovecot: start(t, dir, users)}
+	d = r.start(t, dir, users)
 	for i := range n {
-		if said, err := w.dovecot.Doveadm("", "search", "-u", users.Name(i+1), "mailbox", "*", "all"); err != nil || said.Code != 0 {
+		if said, err := d.Doveadm("", "search", "-u", users.Name(i+1), "mailbox", "*", "all"); err != nil || said.Code != 0 {
 			t.Fatalf("Dovecot cannot read the mail: %+v (%v)", said, err)
 		}
 	}
-	mine := filepath.Join(dir, "culver")
-	if err := os.Mkdir(mine, 0o755); err != nil {
+	copied = filepath.Join(dir, "copy")
+	if err := os.Mkdir(copied, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("cp", "-a", users.Home, mine+"/homes").CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", users.Home, copied+"/homes").CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
-	passwd := strings.ReplaceAll(users.Passwd(), users.Home, mine+"/homes")
-	c, err := system.ConfigureCulver(mine, passwd, "")
-	if err == nil {
-		err = c.Start(false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Stop() })
-	w.culver = c
-	return w
+	theirs = users
+	theirs.Home = copied + "/homes"
+	return d, copied, users, theirs
 }
 
 // What differs between two runs of the same command, and tells nothing.
-var incidental = regexp.MustCompile(`<[0-9]+><[^>]*>|remote\([^)]*\): |/[^ ]*/(run|culver)/[^ :]*`)
+var incidental = regexp.MustCompile(`<[0-9]+><[^>]*>|remote\([^)]*\): |doveadm: [0-9]+ users ok,.*\n|/[^ ]*/(run|culver)/[^ :]*`)
 
-// doveadm runs a command with one of the two clients.
-type doveadm func(input string, args ...string) (system.Said, error)
+// Who has seen a message is known to Dovecot's index alone.
+var recent = regexp.MustCompile(` ?\\+Recent`)
 
-// same runs a step against both servers, and wants the same output and exit code
-// of both, and words on stderr where the first has some.
-func (w *twins) same(t *testing.T, run doveadm, first, second string, s step) {
+// same runs a step with both twins, and wants the same output and exit code of
+// both, and words on stderr where the first has some.
+func same(t *testing.T, first, second twin, user string, s step) {
 	t.Helper()
 	var said [2]system.Said
-	for i, server := range []string{first, second} {
+	for i, w := range []twin{first, second} {
 		var err error
-		if said[i], err = run(s.input, s.at(server, w.users.Name(1))...); err != nil {
+		if said[i], err = w.run(s.input, s.at(w.server, user)...); err != nil {
 			t.Fatal(err)
 		}
 		said[i].Err = incidental.ReplaceAllString(said[i].Err, "")
@@ -145,9 +152,7 @@ func (w *twins) same(t *testing.T, run doveadm, first, second string, s step) {
 	if s.unordered {
 		want.Out, got.Out = sorted(want.Out), sorted(got.Out)
 	}
-	// Who has seen a message is known to Dovecot's index alone.
-	want.Out = strings.NewReplacer(` \Recent`, "", `\Recent`, "").Replace(want.Out)
-	got.Out = strings.NewReplacer(` \Recent`, "", `\Recent`, "").Replace(got.Out)
+	want.Out, got.Out = recent.ReplaceAllString(want.Out, ""), recent.ReplaceAllString(got.Out, "")
 	if s.differs {
 		want.Out, want.Code, want.Err = s.out, s.code, got.Err
 	}

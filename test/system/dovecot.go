@@ -21,6 +21,7 @@ type Dovecot struct {
 	Socket    string // LMTP
 	Admin     string // doveadm, without a password: mode 0600
 	AdminPort int    // doveadm on 127.0.0.1, with AdminPassword
+	Auth      string // auth-userdb
 
 	dir, conf string
 	root      string // where its programs are, "" for this machine's own
@@ -96,7 +97,8 @@ func newDovecot(dir string, users Users) (*Dovecot, error) {
 	}
 	d := &Dovecot{
 		Socket: filepath.Join(dir, "lmtp"), Admin: filepath.Join(dir, "run", "doveadm-server"), AdminPort: port,
-		dir: dir, conf: filepath.Join(dir, "dovecot.conf"),
+		Auth: filepath.Join(dir, "run", "auth-userdb"),
+		dir:  dir, conf: filepath.Join(dir, "dovecot.conf"),
 	}
 	return d, os.WriteFile(filepath.Join(dir, "users"), []byte(users.Passwd()), 0o644)
 }
