@@ -252,11 +252,10 @@ func (c *Client) Receive(ctx context.Context, to Sink) (code int, err error) {
 // piece takes what the server sends next.
 func (c *Client) piece(reply *ReplyReader, to Sink) (rest []byte, done bool, err error) {
 	if c.minor == MinorRaw {
-		b, err := c.r.Peek(1)
-		if err != nil {
+		if _, err := c.r.Peek(1); err != nil {
 			return nil, false, gone(err)
 		}
-		b, _ = c.r.Peek(c.r.Buffered())
+		b, _ := c.r.Peek(c.r.Buffered())
 		defer c.r.Discard(len(b))
 		rest, done, err = reply.Feed(b, to.Cell)
 		return append([]byte(nil), rest...), done, err

@@ -20,6 +20,7 @@ import (
 	"culver/internal/fdpass"
 	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
+	"culver/services/doveadm/command"
 )
 
 // world is a front between a scripted client, a fake master on a real control
@@ -250,7 +251,7 @@ func (k *fakeWorker) echo() {
 	if cmd.Name == "" {
 		return
 	}
-	if cmd.Name == "save" && !slices.Contains(cmd.Args, "--dry-run") {
+	if readsInput(cmd) {
 		text, whole := k.collect(doveadmproto.ChInput)
 		if !whole {
 			return
@@ -258,6 +259,15 @@ func (k *fakeWorker) echo() {
 		cmd.Args = append(cmd.Args, text)
 	}
 	k.packet(doveadmproto.ChReply, values(cmd.Args...)+"\n+\n")
+}
+
+func readsInput(cmd doveadmproto.Command) bool {
+	spec, words, err := command.Find(append([]string{cmd.Name}, cmd.Args...))
+	if err != nil {
+		return false // export
+	}
+	p, err := spec.Parse(words)
+	return err == nil && p.ReadsInput()
 }
 
 func values(all ...string) string {

@@ -77,10 +77,9 @@ func control(c syscall.Conn, f func(fd int) error) error {
 	return err
 }
 
-// linger closes a connection whose last words must arrive: closing a socket with
+// linger ends a connection whose last words must arrive: closing a socket with
 // unread bytes resets it, and a reset can overtake them.
 func linger(c net.Conn) {
-	defer c.Close()
 	half, ok := c.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return

@@ -50,28 +50,27 @@ func (f *Front) newSession(c net.Conn, l Listener) *session {
 }
 
 func (s *session) serve() {
-	defer linger(s.conn.Conn)
+	defer s.conn.Close()
 	if !s.hello() {
+		linger(s.conn.Conn)
 		return
 	}
 	for {
 		s.conn.enter(idle)
 		l := s.next()
-		if l.err != nil {
-			s.lost(l.err)
+		switch {
+		case errors.Is(l.err, errTooLong):
+			s.refuse("", doveadmproto.DataErr, "command line is longer than 1 MiB")
+			linger(s.conn.Conn)
+			return
+		case l.err != nil: // the client's end, or it rested too long
 			return
 		}
 		s.conn.enter(busy)
 		if !s.line(l.text) {
+			linger(s.conn.Conn)
 			return
 		}
-	}
-}
-
-// lost says why no line came, where somebody may want to know.
-func (s *session) lost(err error) {
-	if errors.Is(err, errTooLong) {
-		s.refuse("", doveadmproto.DataErr, "command line is longer than 1 MiB")
 	}
 }
 
