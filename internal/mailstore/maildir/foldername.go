@@ -49,6 +49,10 @@ func (s *Store) full(parts []string) string {
 func (s *Store) parts(name string) ([]string, error) {
 	sep := s.c.Separator
 	switch {
+	case name == "" && s.c.Prefix == "":
+		return nil, badName("Is empty")
+	case name == "":
+		return nil, badName("Ends with hierarchy separator")
 	case strings.HasPrefix(name, sep):
 		return nil, badName("Begins with hierarchy separator")
 	case strings.HasSuffix(name, sep):

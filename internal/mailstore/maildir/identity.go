@@ -21,6 +21,9 @@ func (s *Store) Identify(name string, id Identity) error {
 	if id.GUID != "" && !IsGUID(id.GUID) {
 		return fmt.Errorf("%w: a GUID has 32 hexadecimal digits", ErrFolder)
 	}
+	if _, err := s.place(name); err != nil {
+		return err
+	}
 	m, err := s.Open(name)
 	if err != nil {
 		return err
