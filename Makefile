@@ -53,9 +53,9 @@ staticcheck:
 	bin/tools/staticcheck ./...
 
 # Import arrows, Runs-as lines, dependency lists, and the documents in step
-# with the settings: all are tests, and run here although nothing changed.
+# with settings and commands: all are tests, and run here although nothing changed.
 arrows:
-	$(GO) test -count=1 ./test/arrows/... ./internal/settings/... ./internal/config/...
+	$(GO) test -count=1 ./test/arrows/... ./internal/settings/... ./internal/config/... ./services/doveadm/command/...
 
 # Writes cmd/*/deps.txt anew; the diff is for a reviewer to judge.
 deps:
@@ -80,6 +80,7 @@ install: build
 	install -m 0755 $(addprefix bin/,$(PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/
 	ln -sf $(LIBEXECDIR)/culver $(DESTDIR)$(PREFIX)/sbin/culver
 	ln -sf $(LIBEXECDIR)/lmtp-load $(DESTDIR)$(PREFIX)/bin/lmtp-load
+	ln -sf $(LIBEXECDIR)/doveadm $(DESTDIR)$(PREFIX)/bin/doveadm
 	scripts/install-config $(DESTDIR)$(SYSCONFDIR)
 	scripts/install-man $(DESTDIR)$(MANDIR)
 	scripts/install-units $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)

@@ -110,6 +110,10 @@ var fetchFields = []string{
 	"pop3.uidl", "pop3.order", "refcount", "storageid",
 }
 
+// FetchFields are the fields of fetch whose name is fixed; hdr.NAME,
+// body.SECTION and binary.SECTION are fields too.
+func FetchFields() []string { return fetchFields }
+
 func isFetchField(f string) bool {
 	for _, open := range []string{"hdr.", "body.", "binary."} {
 		if len(f) > len(open) && strings.HasPrefix(f, open) {

@@ -93,14 +93,9 @@ func (s *Spec) AllOptions() []Option {
 	return all
 }
 
-// option finds an option by its letter or its long name.
-func (s *Spec) option(name string) *Option {
-	for _, o := range s.AllOptions() {
-		if o.Long == name || o.Letter != 0 && name == string(o.Letter) {
-			return &o
-		}
-	}
-	return nil
+// CommonOptions are those of AllOptions that are no command's own.
+func CommonOptions() []Option {
+	return (&Spec{PerUser: true, Writes: true, Guarded: true}).AllOptions()
 }
 
 // Find gives the command that the words begin with, and the words after it.

@@ -1,5 +1,7 @@
 package command
 
+//go:generate go run ./mkdoc ../../../docs/doveadm.1.md
+
 // What every per-user command has before its own options, in this order on the
 // wire.
 var userOptions = []Option{
@@ -14,7 +16,7 @@ var runOptions = []Option{
 	{Long: "ordered", Local: true, Help: "print users in the order of the list, not as they finish"},
 	{Long: "failed-file", Value: "file", Local: true, Help: "write the users that failed, for a later -F"},
 	{Long: "journal", Value: "file", Local: true, Help: "note each user done, so that doveadm resume can go on"},
-	{Long: "progress", Value: "form", Local: true, Help: "auto, none, or ndjson on standard error"},
+	{Long: "progress", Value: "form", Local: true, Help: "how progress is shown on standard error: auto, none or ndjson"},
 }
 
 var (
@@ -44,7 +46,7 @@ var table = []Spec{
 			{Letter: 'S', Long: "socket-path", Value: "socket", Local: true, Help: "the server: a path with a slash, or HOST[:PORT]"},
 			{Long: "failed-file", Value: "file", Local: true, Help: "write the users that failed"},
 			{Long: "journal", Value: "file", Local: true, Help: "note each user done, so that doveadm resume can go on"},
-			{Long: "progress", Value: "form", Local: true, Help: "auto, none, or ndjson on standard error"},
+			{Long: "progress", Value: "form", Local: true, Help: "how progress is shown on standard error: auto, none or ndjson"},
 		},
 		Args: []Arg{{Name: "plan", Help: "a file that --dry-run --plan wrote"}},
 		Help: "do exactly what a plan says",
@@ -140,7 +142,7 @@ var table = []Spec{
 		Options: []Option{
 			{Letter: 'S', Long: "socket-path", Value: "socket", Local: true, Help: "the server, if it is another one now"},
 			{Long: "failed-file", Value: "file", Local: true, Help: "write the users that failed"},
-			{Long: "progress", Value: "form", Local: true, Help: "auto, none, or ndjson on standard error"},
+			{Long: "progress", Value: "form", Local: true, Help: "how progress is shown on standard error: auto, none or ndjson"},
 		},
 		Args: []Arg{{Name: "journal", Help: "a file that --journal wrote"}},
 		Help: "go on with a run that was interrupted",
