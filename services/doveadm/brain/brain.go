@@ -49,16 +49,19 @@ type Global struct {
 	In        io.Reader
 	Out       io.Writer
 	Err       io.Writer
-	// Terminals are what Out and Err are: the bar and the escaping depend on it.
+	// Whether Out and Err are terminals: the bar and the escaping depend on it.
 	OutTerminal, ErrTerminal bool
 	Width                    int // of the terminal; 0 is not known
 	// Interrupt has a value for each Ctrl-C; the second ends the program.
 	Interrupt <-chan struct{}
+
+	// dial stands between the run and its server, in tests.
+	dial func(next func(context.Context) (link, error)) func(context.Context) (link, error)
 }
 
 // Execute runs a per-user command, apply or resume, and gives the exit status.
 func Execute(ctx context.Context, g Global, p command.Parsed) int {
-	r, err := prepare(g, p)
+	r, err := prepare(ctx, g, p)
 	if err != nil {
 		fmt.Fprintln(g.Err, "doveadm:", err)
 		return Code(err)

@@ -30,7 +30,7 @@ type order struct {
 }
 
 // prepare checks the whole command before anybody's mail is touched.
-func prepare(g Global, p command.Parsed) (*run, error) {
+func prepare(ctx context.Context, g Global, p command.Parsed) (*run, error) {
 	switch p.Value("progress") {
 	case "", "auto", "none", "ndjson":
 	default:
@@ -60,9 +60,17 @@ func prepare(g Global, p command.Parsed) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.open(r, p); err != nil {
-		r.close()
-		return nil, err
+	// A server that is not there leaves no half made files behind: least of all
+	// an empty failed file in the place of one that has users.
+	for _, step := range []func() error{
+		func() error { return o.read(r) },
+		func() error { return r.connect(ctx) },
+		func() error { return o.open(r, p) },
+	} {
+		if err := step(); err != nil {
+			r.close()
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -146,24 +154,28 @@ func (o *order) build(g *Global) (*run, error) {
 	return r, r.prints(columns, formatter)
 }
 
-// open makes what a run reads and writes besides its rows.
+// read takes the input that goes to every user.
+func (o *order) read(r *run) (err error) {
+	if !o.p.ReadsInput() {
+		return nil
+	}
+	name := o.p.Arg("file")
+	if o.input != nil {
+		name = o.input.File
+	}
+	if r.input, err = newSpool(r.g.In, name); err != nil {
+		return err
+	}
+	if name != "" && o.input == nil {
+		name, err = filepath.Abs(name)
+		o.input = &digest{name, r.input.sum}
+	}
+	return err
+}
+
+// open makes what a run writes besides its rows.
 func (o *order) open(r *run, p command.Parsed) error {
 	var err error
-	if o.p.ReadsInput() {
-		name := o.p.Arg("file")
-		if o.input != nil {
-			name = o.input.File
-		}
-		if r.input, err = newSpool(r.g.In, name); err != nil {
-			return err
-		}
-		if name != "" && o.input == nil {
-			if name, err = filepath.Abs(name); err != nil {
-				return err
-			}
-			o.input = &digest{name, r.input.sum}
-		}
-	}
 	if name := o.failedFile; name != "" {
 		if r.tally.failed, err = newFailedFile(name); err != nil {
 			return err
@@ -273,12 +285,17 @@ func (o *order) reach(r *run) error {
 	if err != nil && !strings.Contains(address, "/") {
 		return err
 	}
-	r.server, err = newServer(address, s.Username, password)
+	if r.server, err = newServer(address, s.Username, password); err != nil {
+		return err
+	}
+	if r.g.dial != nil {
+		r.server.dial = r.g.dial(r.server.dial)
+	}
 	r.workers = s.workers()
 	if !r.many {
 		r.workers = 1
 	}
-	return err
+	return nil
 }
 
 // prints makes stdout ready for rows of these columns.

@@ -57,24 +57,29 @@ type run struct {
 	why      error // stdout is gone
 	wg       sync.WaitGroup
 	jobs     chan job
-	began    int // connections that were made use of
+	spare    link // the first connection, before a job has it
+	began    int  // connections that have work
+	goneOnce sync.Once
 }
 
 var errStopped = errors.New("stopped")
 
+// connect makes the first connection, before anything is written.
+func (r *run) connect(ctx context.Context) error {
+	l, err := r.server.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("server %s: %w", format.Safe(r.server.name), err)
+	}
+	r.spare = l
+	r.server.links = 1
+	if l.Minor() < r.minor {
+		return usage("server " + format.Safe(r.server.name) + " is too old for an option that was given")
+	}
+	return nil
+}
+
 // run carries the command out and gives the exit status.
 func (r *run) run(ctx context.Context) int {
-	first, err := r.server.dial(ctx)
-	if err != nil {
-		r.show.line(fmt.Sprintf("doveadm: server %s: %s", format.Safe(r.server.name), format.Safe(err.Error())))
-		return doveadmproto.TempFail
-	}
-	r.server.links = 1
-	if first.Minor() < r.minor {
-		first.Close()
-		r.show.line(fmt.Sprintf("doveadm: server %s is older than an option that was given", format.Safe(r.server.name)))
-		return doveadmproto.Usage
-	}
 	listing, endList := context.WithCancel(ctx)
 	defer endList()
 	ended := make(chan struct{})
@@ -88,24 +93,27 @@ func (r *run) run(ctx context.Context) int {
 		}()
 	}
 	r.jobs = make(chan job)
-	idle := first
-	err = r.feed(listing, func(j job) error {
-		spare := idle
-		idle = nil
-		return r.give(ctx, listing, j, &spare, &idle)
-	})
+	listed := make(chan error, 1)
+	go func() {
+		listed <- r.feed(listing, func(j job) error { return r.give(ctx, listing, j) })
+	}()
+	var err error
+	select {
+	case err = <-listed:
+	case <-listing.Done(): // a list from a terminal may never end
+		select {
+		case err = <-listed:
+		case <-time.After(time.Second):
+		}
+	}
 	close(r.jobs)
 	r.wg.Wait()
-	if idle != nil {
-		idle.Close()
-	}
 	close(ended)
 	return r.conclude(err)
 }
 
 // give hands a job to a connection that is free, or to one more.
-func (r *run) give(ctx, listing context.Context, j job, spare, idle *link) error {
-	defer func() { *idle = *spare }()
+func (r *run) give(ctx, listing context.Context, j job) error {
 	if r.stopped() {
 		return r.skip(j)
 	}
@@ -134,8 +142,8 @@ func (r *run) give(ctx, listing context.Context, j job, spare, idle *link) error
 	}
 	if r.began < r.workers {
 		r.began++
-		l := *spare
-		*spare = nil
+		l := r.spare
+		r.spare = nil
 		r.wg.Go(func() { r.work(ctx, listing, l, j) })
 		return nil
 	}
@@ -217,6 +225,10 @@ func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *res
 					res.skipped = i == 0
 				}
 				res.fail(doveadmproto.TempFail, "server "+r.server.name+": "+err.Error())
+				res.logged = true // once is enough, and no user is to blame
+				if !res.skipped {
+					r.goneOnce.Do(func() { r.show.line("doveadm: " + format.Safe(res.reason) + "; the run goes on without it") })
+				}
 				return nil
 			}
 		}
@@ -388,5 +400,11 @@ func (r *run) conclude(listErr error) int {
 	return s.exit
 }
 
-// close ends what open made, where the run did not.
-func (r *run) close() { r.input.close() }
+// close ends what the run did not make use of.
+func (r *run) close() {
+	r.input.close()
+	r.tally.failed.discard()
+	if r.spare != nil {
+		r.spare.Close()
+	}
+}

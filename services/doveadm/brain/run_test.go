@@ -150,10 +150,53 @@ func TestWithoutConfiguration(t *testing.T) {
 	}
 }
 
-func TestServerThatIsNotThere(t *testing.T) {
+func TestServerThatIsNotThereLeavesAllAsItWas(t *testing.T) {
 	t.Parallel()
-	got := doveadm(t, Global{}, "search", "-S", filepath.Join(t.TempDir(), "s"), "-u", "alice", "all")
+	dir := t.TempDir()
+	failed := filepath.Join(dir, "failed")
+	os.WriteFile(failed, []byte("alice\n"), 0o600)
+	got := doveadm(t, Global{}, "search", "-S", filepath.Join(dir, "s"), "-F", failed, "--failed-file", failed, "--journal", filepath.Join(dir, "journal"), "all")
 	if got.code != 75 || !strings.HasPrefix(got.errs, "doveadm: server ") {
+		t.Errorf("got %+v", got)
+	}
+	if text, _ := os.ReadFile(failed); string(text) != "alice\n" {
+		t.Errorf("the failed file of the run before is %q now", text)
+	}
+	if all, _ := os.ReadDir(dir); len(all) != 1 {
+		t.Errorf("files were left: %v", all)
+	}
+}
+
+func TestServerThatGoesAwayIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	var dials atomic.Int32
+	failed := filepath.Join(t.TempDir(), "failed")
+	s := newFakeServer(t, func(a *asked) int { return hangUp })
+	g := Global{Settings: Settings{Socket: s.socket, Workers: 2}, In: strings.NewReader("alice\nbob\ncarol\ndave\n")}
+	g.dial = func(next func(context.Context) (link, error)) func(context.Context) (link, error) {
+		return func(ctx context.Context) (link, error) {
+			if dials.Add(1) > 1 {
+				return nil, doveadmproto.ErrAuth // which is final
+			}
+			return next(ctx)
+		}
+	}
+	got := doveadm(t, g, "search", "-F", "-", "--failed-file", failed, "all")
+	list, _ := os.ReadFile(failed)
+	if got.code != 75 || strings.Count(string(list), "\n") != 4 || strings.Count(got.errs, "refused the password") != 1 {
+		t.Errorf("got %+v, failed file %q", got, list)
+	}
+}
+
+func TestInterruptWhileTheListIsAwaited(t *testing.T) {
+	t.Parallel()
+	interrupt := make(chan struct{}, 1)
+	r, w := io.Pipe()
+	defer w.Close()
+	s := newFakeServer(t, func(a *asked) int { interrupt <- struct{}{}; return oneRow(a) })
+	go io.WriteString(w, "alice\nbob") // and nothing more
+	got := doveadm(t, Global{Settings: Settings{Socket: s.socket}, In: r, Interrupt: interrupt}, "search", "-F", "-", "all")
+	if got.code != 75 || !strings.Contains(got.errs, "1 users ok, 0 failed, 0 skipped") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -490,6 +533,9 @@ func TestEveryUserOnceWhateverTheServerDoes(t *testing.T) {
 				}
 			}
 			return nil
+		}
+		if err := r.connect(t.Context()); err != nil {
+			rt.Fatal(err)
 		}
 		code := r.run(t.Context())
 		s := r.tally.sum()

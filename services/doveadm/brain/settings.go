@@ -52,11 +52,14 @@ func (s *Settings) load(file string) error {
 		return nil
 	}
 	f.Close()
-	cfg, problems := config.Load(file, accounts())
+	g, problems := config.Globals(file)
 	if len(problems) > 0 {
-		return &failure{exitConfig, fmt.Sprintf("the configuration is wrong: %s", problems[0])}
+		var all strings.Builder
+		for _, p := range problems {
+			all.WriteString("\n" + p.Error())
+		}
+		return &failure{exitConfig, "the configuration is wrong:" + all.String()}
 	}
-	g := cfg.Global
 	s.Socket, s.Auth = g.String("doveadm_socket_path"), g.String("auth_socket_path")
 	s.Username, s.PasswordFile = g.String("doveadm_username"), g.String("doveadm_password_file")
 	s.Workers = int(g.Int("doveadm_worker_count"))

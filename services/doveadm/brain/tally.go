@@ -132,3 +132,12 @@ func (f *failedFile) close() error {
 	}
 	return nil
 }
+
+// discard leaves the file of that name as it was.
+func (f *failedFile) discard() {
+	if f != nil && f.f != nil {
+		f.f.Close()
+		os.Remove(f.name + ".new")
+		f.f = nil
+	}
+}
