@@ -33,9 +33,9 @@ var (
 	masks      = Arg{Name: "mask", Many: true, Help: "mailboxes, with * and %"}
 	userMasks  = Arg{Name: "user", Many: true, Help: "names, or masks with * and ?"}
 
-	anvilSocket = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the master's control socket"}
-	authSocket  = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the auth service's socket"}
-	authInfo    = Option{Letter: 'x', Long: "auth-info", Value: "key=value", Help: "what is known of the client: service, lip, rip, lport, rport"}
+	masterSocket = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the master's control socket"}
+	authSocket   = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the auth service's socket"}
+	authInfo     = Option{Letter: 'x', Long: "auth-info", Value: "key=value", Help: "what is known of the client: service, lip, rip, lport, rport"}
 )
 
 var table = []Spec{
@@ -356,7 +356,7 @@ var table = []Spec{
 	{
 		Name: "kick",
 		Options: []Option{
-			anvilSocket,
+			masterSocket,
 			{Letter: 'f', Long: "force", Help: "accepted; a session never shares its process"},
 		},
 		Args: []Arg{{Name: "mask", Many: true, Help: "users, with * and ?, or a network as IP/BITS"}},
@@ -368,8 +368,9 @@ var table = []Spec{
 		Help: "print where messages of each level go",
 	},
 	{
-		Name: "log reopen",
-		Help: "open the log files again, after they were moved",
+		Name:    "log reopen",
+		Options: []Option{masterSocket},
+		Help:    "open the log files again, after they were moved",
 	},
 	{
 		Name: "log test",
@@ -377,7 +378,8 @@ var table = []Spec{
 	},
 	{
 		Name: "process status", Formatter: "table",
-		Args: []Arg{{Name: "service", Many: true, Optional: true, Help: "only these services"}},
+		Options: []Option{masterSocket},
+		Args:    []Arg{{Name: "service", Many: true, Optional: true, Help: "only these services"}},
 		Cols: []Column{
 			{Key: "name", Title: "name"},
 			{Key: "pid", Title: "pid", Number: true},
@@ -390,12 +392,14 @@ var table = []Spec{
 		Help: "print the processes of services",
 	},
 	{
-		Name: "reload",
-		Help: "read the configuration again",
+		Name:    "reload",
+		Options: []Option{masterSocket},
+		Help:    "read the configuration again",
 	},
 	{
 		Name: "service status", Formatter: "pager",
-		Args: []Arg{{Name: "service", Many: true, Optional: true, Help: "only these services"}},
+		Options: []Option{masterSocket},
+		Args:    []Arg{{Name: "service", Many: true, Optional: true, Help: "only these services"}},
 		Cols: []Column{
 			{Key: "name", Title: "name"},
 			{Key: "process_count", Title: "process_count", Number: true},
@@ -414,18 +418,20 @@ var table = []Spec{
 		Help: "print the state of services",
 	},
 	{
-		Name: "service stop",
-		Args: []Arg{{Name: "service", Many: true, Help: "services"}},
-		Help: "stop services until the next reload",
+		Name:    "service stop",
+		Options: []Option{masterSocket},
+		Args:    []Arg{{Name: "service", Many: true, Help: "services"}},
+		Help:    "stop services until the next reload",
 	},
 	{
-		Name: "stop",
-		Help: "stop the system",
+		Name:    "stop",
+		Options: []Option{masterSocket},
+		Help:    "stop the system",
 	},
 	{
 		Name: "who", Formatter: "table",
 		Options: []Option{
-			anvilSocket,
+			masterSocket,
 			{Letter: '1', Long: "separate-connections", Help: "a row for each session"},
 		},
 		Args: []Arg{{Name: "mask", Many: true, Optional: true, Help: "users, with * and ?, or a network as IP/BITS"}},
