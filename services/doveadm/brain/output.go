@@ -186,13 +186,6 @@ func (o *output) shut() {
 	o.change.Broadcast()
 }
 
-// stop ends the waiting for stdout.
-func (o *output) stop() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.shut()
-}
-
 // finish prints what the formatter says at the end.
 func (o *output) finish() error {
 	o.mu.Lock()

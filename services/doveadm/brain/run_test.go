@@ -137,7 +137,7 @@ func TestWithoutConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := doveadm(t, Global{Settings: settings}, "search", "-u", "alice", "all")
-	want := ran{75, "", "doveadm: the configuration /nonexistent/culver.conf cannot be read (no such file or directory), and the server is not named with -S: give -c FILE, or -o doveadm_socket_path=...\n"}
+	want := ran{75, "", "doveadm: the configuration /nonexistent/culver.conf cannot be read (no such file or directory), and the server is not named with -S: give -c FILE, or -o doveadm_socket_path=VALUE\n"}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -66,15 +66,6 @@ func (s *Settings) load(file string) error {
 	return nil
 }
 
-// accounts resolves names, or makes everybody the caller where nobody else can
-// be had.
-func accounts() config.Accounts {
-	if os.Geteuid() != 0 {
-		return config.Self{UID: os.Getuid(), GID: os.Getgid()}
-	}
-	return config.System{}
-}
-
 const exitConfig = 78
 
 func (s *Settings) override(word string) error {

@@ -17,10 +17,9 @@ type printer struct {
 	waits   map[int64]bool
 	held    map[int64]int
 	printed []int64 // whose piece stands where
-	size    int
 }
 
-func (p *printer) flush(rt *rapid.T, all []int64) {
+func (p *printer) flush(all []int64) {
 	for _, n := range all {
 		for range p.held[n] {
 			p.printed = append(p.printed, n)
@@ -67,7 +66,7 @@ func TestTurnsPrintEveryUserOnceAndWhole(t *testing.T) {
 				default:
 					can = append(can, func() {
 						delete(p.left, n)
-						p.flush(rt, p.t.end(n))
+						p.flush(p.t.end(n))
 					})
 				}
 				if running && dropped < 3 {

@@ -80,7 +80,7 @@ func (c choice) source(g *Global) (source, error) {
 // noSetting says that a setting is needed, and why it is not there.
 func noSetting(g *Global, name, why string) error {
 	if g.Settings.Missing != nil {
-		return fmt.Errorf("%w, and %s: give -c FILE, or -o %s=...", g.Settings.Missing, why, name)
+		return fmt.Errorf("%w, and %s: give -c FILE, or -o %s=VALUE", g.Settings.Missing, why, name)
 	}
 	return fmt.Errorf("%s is not set, and %s", name, why)
 }
