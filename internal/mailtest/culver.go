@@ -218,9 +218,6 @@ func (c *Culver) settings(o Options, homes string, root bool) string {
 			say("service %s {\n  user = %d\n}", s.name, s.uid)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(c.Bin, "doveadm-server")); err != nil {
-		say("service doveadm {\n  unix_listener \"doveadm-server\" {\n    mode = 0\n  }\n}") // it was not built
-	}
 	for _, kind := range []string{"passdb", "userdb"} {
 		say("%s \"users\" {\n  path = %q\n}", kind, c.Passwd)
 	}

@@ -110,7 +110,9 @@ func (c *Client) StopService(name string) error {
 
 // Stop ends everything, and waits until the master is gone or ctx is over.
 func (c *Client) Stop(ctx context.Context) error {
-	if err := c.order(Order{Kind: KindStop}, nil); err != nil {
+	if err := c.order(Order{Kind: KindStop}, nil); err == ErrNotRunning {
+		return nil // it ended before it could say so
+	} else if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })()

@@ -128,9 +128,11 @@ func TestKickNamesTheAccess(t *testing.T) {
 
 func TestStopWaitsForTheEnd(t *testing.T) {
 	t.Parallel()
-	c := serve(t, func(Order) []Answer { return []Answer{done(CodeOK)} }) // which closes after it
-	if err := c.Stop(context.Background()); err != nil {
-		t.Errorf("got %v", err)
+	for _, reply := range [][]Answer{{done(CodeOK)}, nil} { // serve closes after either
+		c := serve(t, func(Order) []Answer { return reply })
+		if err := c.Stop(context.Background()); err != nil {
+			t.Errorf("after %v: got %v", reply, err)
+		}
 	}
 }
 

@@ -24,29 +24,16 @@ import (
 func prepared(t *testing.T, o mailtest.Options, standIns ...string) *mailtest.Culver {
 	t.Helper()
 	o.Dir, o.FirstUID = filepath.Join(scratch(t), "system"), firstUID
-	for _, name := range standIns { // before the settings are written: a service without its program is off
-		if err := mailtest.PlaceProgram(mailtest.StandIn(), filepath.Join(mkdir(t, filepath.Join(o.Dir, "libexec")), name)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	c, err := mailtest.Prepare(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range standIns { // the real one took its place
+	for _, name := range standIns {
 		if err := mailtest.PlaceProgram(mailtest.StandIn(), filepath.Join(c.Bin, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return c
-}
-
-func mkdir(t *testing.T, dir string) string {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func started(t *testing.T, c *mailtest.Culver) *masterproto.Client {

@@ -56,7 +56,7 @@ func TestRootStoriesOfAnOrdinaryUser(t *testing.T) {
 	}
 	dir := filepath.Join(tree, "test", "script")
 	place(t, os.Args[0], filepath.Join(dir, "stories"))
-	const stories = "deliver|thief|service-count|spares|listeners|term-in-data|reproxy-alone"
+	const stories = "deliver|doveadm|thief|service-count|spares|listeners|term-in-data|reproxy-alone"
 	cmd := exec.Command(setpriv, "--reuid="+uid, "--regid="+uid, "--clear-groups",
 		"./stories", "-test.v", "-test.run=^TestScripts$/^("+stories+")$")
 	cmd.Dir = dir
