@@ -166,7 +166,12 @@ func (c *Client) List(ctx context.Context, mask string, p Params, each func(name
 	if err != nil {
 		return &Tempfail{Err: err}
 	}
-	return l.list(id, each)
+	return l.list(id, func(name string) error {
+		if !MatchMask(mask, name) {
+			return nil // Dovecot 2.3 lists everybody, whatever the mask
+		}
+		return each(name)
+	})
 }
 
 // list reads the replies of the only request on the link. It is not handed to

@@ -146,7 +146,7 @@ func (c *conn) list(r *request) error {
 	}
 	values := func(name string) *vars.Values { return &vars.Values{User: name, Service: service} }
 	err := c.Users.Each(canon, values, func(name string) error {
-		if !globMatch(mask, name) {
+		if !authproto.MatchMask(mask, name) {
 			return nil
 		}
 		return c.listed(r, name)

@@ -1,9 +1,9 @@
-package auth
+package authproto
 
-// globMatch says whether a LIST mask matches a name: "*" any bytes, "?" one,
+// MatchMask says whether a LIST mask matches a name: "*" any bytes, "?" one,
 // a backslash takes the next byte as it is, letters in either case. It goes
 // back to the last star only, so no mask takes more than len(mask)*len(name).
-func globMatch(mask, name string) bool {
+func MatchMask(mask, name string) bool {
 	m, n := 0, 0
 	star, from := -1, 0
 	for n < len(name) {
