@@ -53,14 +53,21 @@ func (b *builder) values(n *node, rows []settings.Setting) finished.Bag {
 	return bag
 }
 
-// derive fills in what depends on other global settings.
-func (b *builder) derive() {
+// paths makes the paths of the top level absolute.
+func (b *builder) paths() {
 	base := b.global["base_dir"]
 	if b.global["spool_dir"] == "" {
 		b.global["spool_dir"] = path.Join(base, "spool")
 	}
 	b.global["auth_socket_path"] = under(base, b.global["auth_socket_path"])
-	b.global["doveadm_socket_path"] = under(base, b.global["doveadm_socket_path"])
+	if at := b.global["doveadm_socket_path"]; strings.Contains(at, "/") || !strings.Contains(at, ":") { // else HOST:PORT
+		b.global["doveadm_socket_path"] = under(base, at)
+	}
+}
+
+// derive fills in what depends on other global settings.
+func (b *builder) derive() {
+	b.paths()
 	var gids []string
 	for _, name := range b.global.List("mail_access_groups") {
 		gid := b.group(b.root, "mail_access_groups", name)

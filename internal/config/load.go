@@ -10,23 +10,37 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"culver/internal/settings"
+	"culver/internal/settings/finished"
 )
 
 // Load reads the configuration at path, then each extra file as if it were
 // included at the end. With any Problem the Config is not to be used.
 func Load(path string, acc Accounts, extra ...string) (*settings.Config, []Problem) {
+	b := read(acc, append([]string{path}, extra...))
+	cfg := b.config()
+	b.check(cfg)
+	return cfg, sortProblems(b.problems, b.loader.files)
+}
+
+// Globals reads the settings of the top level alone, for a client: its host need
+// not be one that could run what the file describes.
+func Globals(path string) (finished.Bag, []Problem) {
+	b := read(Self{}, []string{path})
+	b.global = b.values(b.root, b.root.kind.Rows)
+	b.paths()
+	return b.global, sortProblems(b.problems, b.loader.files)
+}
+
+func read(acc Accounts, files []string) *builder {
 	l := &loader{glob: filepath.Glob}
-	root := newNode(settings.Root(), "", Pos{path, 1, 1})
-	for _, name := range append([]string{path}, extra...) {
+	root := newNode(settings.Root(), "", Pos{files[0], 1, 1})
+	for _, name := range files {
 		if err := l.file(name, root); err != nil {
 			l.add(Pos{name, 1, 1}, fmt.Sprintf("cannot read: %v", err), "")
 			l.holes = true
 		}
 	}
-	b := &builder{loader: l, root: root, acc: acc}
-	cfg := b.config()
-	b.check(cfg)
-	return cfg, sortProblems(l.problems, l.files)
+	return &builder{loader: l, root: root, acc: acc}
 }
 
 // loader reads files into a tree of nodes.

@@ -117,7 +117,7 @@ func lmtpRows() []Setting {
 
 func doveadmRows() []Setting {
 	return []Setting{
-		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise."},
+		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise: a path, or HOST:PORT."},
 		{Name: "doveadm_worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections that one doveadm command keeps busy on each server, which is how many users are worked on at one time. 0: two for each core, at least 4."},
 		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server", Help: "The name that goes with the password of doveadm_password_file."},
 		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else. Empty: nobody can log in there."},

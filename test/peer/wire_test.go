@@ -204,12 +204,12 @@ func TestOurDoveadmDrivesDovecot(t *testing.T) {
 				t.Parallel()
 				first, dir, users, copies := startDovecotOn(t, 2, r)
 				second := r.start(t, dir, copies)
-				c, err := system.ConfigureCulver(dir+"/culver", copies.Passwd(), fmt.Sprintf("auth_socket_path = %q\n", second.Auth))
+				client, err := system.Client(dir+"/client", second.Auth)
 				if err != nil {
 					t.Fatal(err)
 				}
 				theirs := twin{at(first.Admin, first.AdminPort, tcp), first.Doveadm}
-				ours := twin{at(second.Admin, second.AdminPort, tcp), c.Doveadm}
+				ours := twin{at(second.Admin, second.AdminPort, tcp), client}
 				for _, s := range steps {
 					if !s.differs { // Dovecot's answer to it is a crash, to either
 						same(t, theirs, ours, users.Name(1), s)

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,6 +63,17 @@ doveadm_password_file = %q
 		err = os.WriteFile(secret, []byte(AdminPassword+"\n"), 0o600)
 	}
 	return &Culver{c, ports[0], filepath.Join(dir, "run", "doveadm-server"), ports[1]}, err
+}
+
+// Client gives Culver's doveadm on a host that has no Culver: its configuration,
+// in dir, names another server's auth socket and AdminPassword.
+func Client(dir, auth string) (func(input string, args ...string) (Said, error), error) {
+	secret, conf := filepath.Join(dir, "password"), filepath.Join(dir, "client.conf")
+	text := fmt.Sprintf("auth_socket_path = %q\ndoveadm_password_file = %q\n", auth, secret)
+	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(secret, []byte(AdminPassword+"\n"), 0o600), os.WriteFile(conf, []byte(text), 0o644))
+	return func(input string, args ...string) (Said, error) {
+		return say(input, append([]string{Program("doveadm"), "-c", conf}, args...))
+	}, err
 }
 
 // Doveadm runs Culver's own doveadm with its settings; input may be "".
