@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -328,7 +329,7 @@ func (r *run) watch(endList context.CancelFunc, ended <-chan struct{}) {
 
 // leaveNow saves what is known and ends the program.
 func (r *run) leaveNow() {
-	r.show.line("doveadm: left; what was begun may be done or not")
+	io.WriteString(r.g.Err, "doveadm: left; what was begun may be done or not\n") // a bar would not get to it
 	r.tally.close()
 	r.journal.close()
 	os.Exit(doveadmproto.TempFail)
