@@ -211,7 +211,7 @@ var table = []Spec{
 	},
 	{
 		Name: "mailbox path", PerUser: true, Formatter: "flow",
-		Options: []Option{{Letter: 't', Long: "type", Value: "type", Help: "dir, mailbox, control or index (default)"}},
+		Options: []Option{{Letter: 't', Long: "type", Value: "type", Help: "dir, mailbox, control or index (default); alt-dir, alt-mailbox and index-private print nothing"}},
 		Args:    []Arg{names},
 		Cols:    []Column{{Key: "path", Title: "path", Hide: true}},
 		Help:    "print where a mailbox lies",
