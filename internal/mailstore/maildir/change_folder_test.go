@@ -22,6 +22,11 @@ func mail(t testing.TB, s *Store, dir, sub string) {
 	must(t, os.WriteFile(filepath.Join(s.c.Root, dir, sub, name), []byte("0123456789"), 0o600))
 }
 
+func (s *Store) remove(name string, onlyEmpty bool) error {
+	_, err := s.Delete(name, onlyEmpty)
+	return err
+}
+
 // tree lists what is below the root, without what the INBOX and Dovecot need.
 func tree(t testing.TB, s *Store) string {
 	t.Helper()
@@ -48,7 +53,7 @@ func TestChangeFolders(t *testing.T) {
 	create := func(name string) func(*Store) error {
 		return func(s *Store) error { return s.Create(name, NewFolder{}) }
 	}
-	remove := func(name string) func(*Store) error { return func(s *Store) error { return s.Delete(name, false) } }
+	remove := func(name string) func(*Store) error { return func(s *Store) error { return s.remove(name, false) } }
 	rename := func(from, to string) func(*Store) error { return func(s *Store) error { return s.Rename(from, to) } }
 	fs, prefixed := Config{FS: true}, Config{Prefix: "INBOX."}
 	for _, tt := range []struct {
@@ -157,7 +162,7 @@ func TestDeleteOnlyIfEmpty(t *testing.T) {
 			if tt.mail != "" {
 				mail(t, s, tt.dir, tt.mail)
 			}
-			if err := s.Delete("a", true); !errors.Is(err, tt.is) {
+			if err := s.remove("a", true); !errors.Is(err, tt.is) {
 				t.Errorf("got %v, want %v", err, tt.is)
 			}
 			if _, err := os.Stat(filepath.Join(s.c.Root, tt.dir, "cur")); (err == nil) != (tt.is != nil) {
@@ -242,7 +247,7 @@ func TestDeleteIfEmptyBesideDeliveries(t *testing.T) {
 				}
 				saved <- err == nil
 			}()
-			gone := s.Delete("a", true)
+			gone := s.remove("a", true)
 			if got := <-saved; got {
 				m, err := s.Open("a")
 				must(t, err)
@@ -251,7 +256,7 @@ func TestDeleteIfEmptyBesideDeliveries(t *testing.T) {
 				}
 				m.Close()
 			}
-			if err := s.Delete("a", false); err != nil && !errors.Is(err, ErrNoFolder) {
+			if err := s.remove("a", false); err != nil && !errors.Is(err, ErrNoFolder) {
 				t.Fatal(err)
 			}
 		}
@@ -267,7 +272,7 @@ func TestDeliveryIntoARemovedFolder(t *testing.T) {
 	f, err := s.Folder("a", Create{})
 	must(t, err)
 	defer f.Close()
-	must(t, s.Delete("a", false))
+	must(t, s.remove("a", false))
 	if _, err := f.Save(message("x\n")); err == nil {
 		t.Error("the message was acknowledged")
 	}
@@ -285,7 +290,9 @@ func TestDeleteKeepsTheQuota(t *testing.T) {
 	if got, err := s.Usage(); err != nil || got != (QuotaState{30, 3, 1000, 0}) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	must(t, s.Delete("a", false))
+	if n, err := s.Delete("a", false); n != 2 || err != nil {
+		t.Errorf("removed %d messages, %v, want 2", n, err)
+	}
 	if got, want := read(t, s.c.Root, "maildirsize"), "1000S\n30 3\n-20 -2\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -326,10 +333,10 @@ func TestDeleteClearsTheTrash(t *testing.T) {
 		return time.Now()
 	}})
 	have(t, s, "..DOVECOT-TRASHED/left", ".a", ".b")
-	must(t, s.Delete("a", false))
+	must(t, s.remove("a", false))
 	entries(t, s.c.Root, "..DOVECOT-TRASHED", "left")
 	late = true
-	must(t, s.Delete("b", false))
+	must(t, s.remove("b", false))
 	if got := tree(t, s); got != "" {
 		t.Errorf("left %q", got)
 	}
@@ -347,7 +354,7 @@ func TestDeleteFollowsNoLink(t *testing.T) {
 		os.Symlink("/", filepath.Join(a, "deep", "er", "root")),
 		syscall.Mkfifo(filepath.Join(a, "fifo"), 0o600),
 		os.Mkdir(filepath.Join(a, "closed"), 0))
-	must(t, s.Delete("a", false))
+	must(t, s.remove("a", false))
 	if got := len(entries(t, s.c.Root, ".b", "cur")); got != 1 || tree(t, s) != ".b" {
 		t.Errorf("left %d messages and %q", got, tree(t, s))
 	}
@@ -357,7 +364,7 @@ func TestDeleteOfATreeWithoutEnd(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Config{})
 	have(t, s, ".a", ".a/"+strings.Repeat("x/", 2*maxDepth))
-	if err := s.Delete("a", false); err == nil {
+	if err := s.remove("a", false); err == nil {
 		t.Error("removed what it cannot have descended into")
 	}
 	if got := tree(t, s); got != "..DOVECOT-TRASHED" {
@@ -390,13 +397,13 @@ func TestMirrors(t *testing.T) {
 			read(t, top+m+tt.b, "dovecot-uidlist")
 			read(t, top+m+tt.inside, "dovecot-uidlist")
 		}
-		must(t, s.Delete("b", false))
+		must(t, s.remove("b", false))
 		for _, m := range []string{"/control/", "/index/"} {
 			if _, err := os.Stat(top + m + tt.b + "/dovecot-uidlist"); err == nil {
 				t.Errorf("%s%s is still there", m, tt.b)
 			}
 			read(t, top+m+tt.inside, "dovecot-uidlist")
 		}
-		must(t, s.Delete("b"+sep+"x", false))
+		must(t, s.remove("b"+sep+"x", false))
 	}
 }

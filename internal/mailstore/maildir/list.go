@@ -18,10 +18,9 @@ const (
 
 // Listed is one folder of a listing.
 type Listed struct {
-	Name       string // with prefix and separator; "INBOX" for the INBOX
-	NoSelect   bool   // only a level above other folders
-	Missing    bool   // an auto folder that nobody has made yet, or one only subscribed to
-	Subscribed bool
+	Name     string // with prefix and separator; "INBOX" for the INBOX
+	NoSelect bool   // only a level above other folders
+	Missing  bool   // an auto folder that nobody has made yet
 
 	parts []string
 }
@@ -37,19 +36,7 @@ func (s *Store) List(masks ...string) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	subscribed, err := s.subscribed()
-	if err != nil {
-		// What there is can be said without.
-		s.warnf("%s: %v", s.c.Subscriptions, err)
-	}
-	list := found[:0]
-	for _, l := range found {
-		if all.match(l.Name) {
-			l.Subscribed = subscribed[l.Name]
-			list = append(list, l)
-		}
-	}
-	return list, nil
+	return slices.DeleteFunc(found, func(l Listed) bool { return !all.match(l.Name) }), nil
 }
 
 // Subscribed gives the subscribed folders that one of the masks matches, whether
@@ -66,7 +53,7 @@ func (s *Store) Subscribed(masks ...string) ([]Listed, error) {
 	var list []Listed
 	for name := range names {
 		if parts, err := s.place(name); err == nil && all.match(name) {
-			list = append(list, Listed{Name: name, Subscribed: true, parts: parts})
+			list = append(list, Listed{Name: name, parts: parts})
 		}
 	}
 	slices.SortFunc(list, byName)
@@ -139,10 +126,7 @@ type lister struct {
 
 // flat reads a Maildir++ root, where every folder is one directory.
 func (l *lister) flat(root int) error {
-	return eachName(root, l.buf, func(name string) error {
-		if !isFolderDir(name) || !isDirectory(root, name) {
-			return nil
-		}
+	return l.dirs(root, isFolderDir, func(name string) error {
 		parts := l.s.partsOf(name)
 		if !l.valid(parts, name) || len(parts) == 1 && parts[0] == "INBOX" {
 			return nil
@@ -157,11 +141,9 @@ func (l *lister) tree(at int, above []string) error {
 		return nil
 	}
 	var names []string
-	err := eachName(at, l.buf, func(name string) error {
-		if checkFSPart(name) == nil && isDirectory(at, name) {
-			names = append(names, name)
-		}
-		if len(names) > maxFolders {
+	isFolder := func(name string) bool { return checkFSPart(name) == nil }
+	err := l.dirs(at, isFolder, func(name string) error {
+		if names = append(names, name); len(names) > maxFolders {
 			return errFolders
 		}
 		return nil
@@ -190,6 +172,21 @@ func (l *lister) tree(at int, above []string) error {
 		}
 	}
 	return nil
+}
+
+// dirs calls f with each directory whose name may be a folder's. Most file systems
+// say what an entry is without another call.
+func (l *lister) dirs(at int, may func(name string) bool, f func(name string) error) error {
+	if _, err := unix.Seek(at, 0, 0); err != nil {
+		return err
+	}
+	return eachEntry(at, l.buf, func(raw []byte, kind uint8) error {
+		name := string(raw)
+		if !may(name) || kind != unix.DT_DIR && (kind != unix.DT_UNKNOWN || !isDirectory(at, name)) {
+			return nil
+		}
+		return f(name)
+	})
 }
 
 var errFolders = fmt.Errorf("more than %d folders", maxFolders)

@@ -22,25 +22,27 @@ const (
 	removeTries = 8
 )
 
-// Delete removes a folder and its mail; onlyEmpty refuses one that has any. Its
+// Delete removes a folder and its mail, and tells how many messages those were;
+// onlyEmpty refuses one that has any. Its
 // name is gone in one step: a delivery finds the folder whole or not at all. One
 // that had it open already fails and comes again, as tmp/ is cleared first.
-func (s *Store) Delete(name string, onlyEmpty bool) error {
+func (s *Store) Delete(name string, onlyEmpty bool) (messages int64, err error) {
 	parts, err := s.place(name)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case parts == nil:
-		return refused(ErrFolder, "INBOX can't be deleted.")
+		return 0, refused(ErrFolder, "INBOX can't be deleted.")
 	}
 	root, err := s.rootDir()
 	if errors.Is(err, unix.ENOENT) {
-		return s.missing(parts)
+		return 0, s.missing(parts)
 	} else if err != nil {
-		return err
+		return 0, err
 	}
 	r := removal{s: s, root: root, parts: parts, onlyEmpty: onlyEmpty}
-	return r.run()
+	err = r.run()
+	return r.gone.messages, err
 }
 
 func (s *Store) missing(parts []string) error {
@@ -166,10 +168,10 @@ func (r *removal) takeParts(dir, trash int, aside string) error {
 	if err != nil {
 		return err
 	}
-	// cur last: while it is there, the directory is still a mailbox, and a crash
-	// leaves one that can be deleted again.
+	// cur first: a delivery that finds something missing makes all of it, and so
+	// the mailbox is whole again.
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "cur" })
-	for _, name := range append(names, "cur") {
+	for _, name := range slices.Concat([]string{"cur"}, names) {
 		if err := renameNew(dir, name, to, name); err != nil && err != unix.ENOENT {
 			return err
 		}
@@ -180,9 +182,11 @@ func (r *removal) takeParts(dir, trash int, aside string) error {
 // destroy removes what lies in the trash, or puts it back.
 func (r *removal) destroy(trash int, aside string, at int, name string, dir int) error {
 	if r.onlyEmpty {
-		if err := r.emptied(trash, aside); err != nil {
-			return errors.Join(err, r.putBack(trash, aside, at, name, dir))
+		err := r.destroyEmpty(trash, aside)
+		if err != nil {
+			err = errors.Join(err, r.putBack(trash, aside, at, name, dir))
 		}
+		return err
 	}
 	box, err := openDir(trash, aside)
 	if err != nil {
@@ -197,8 +201,37 @@ func (r *removal) destroy(trash int, aside string, at int, name string, dir int)
 	return removeAll(trash, aside, maxDepth)
 }
 
+// destroyEmpty removes all but mail. A delivery that has the folder open may still
+// make new/ again and put mail there: only when the folder's own directory is gone
+// can none come any more.
+func (r *removal) destroyEmpty(trash int, aside string) error {
+	for range removeTries {
+		if err := r.emptied(trash, aside); err != nil {
+			return err
+		}
+		box, err := openDir(trash, aside)
+		if err != nil {
+			return err
+		}
+		err = eachName(box, make([]byte, 16<<10), func(name string) error {
+			if name == "." || name == ".." || name == "new" || name == "cur" {
+				return nil
+			}
+			return removeAll(box, name, maxDepth)
+		})
+		unix.Close(box)
+		if err != nil {
+			return err
+		}
+		if err := unix.Unlinkat(trash, aside, unix.AT_REMOVEDIR); err != unix.ENOTEMPTY && err != unix.EEXIST {
+			return err
+		}
+	}
+	return ErrNotEmpty
+}
+
 // emptied proves that no mail came in between: only an empty directory can be
-// removed, and after that none can come.
+// removed.
 func (r *removal) emptied(trash int, aside string) error {
 	box, err := openDir(trash, aside)
 	if err != nil {

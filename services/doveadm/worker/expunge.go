@@ -84,7 +84,7 @@ func (c *call) would(box *maildir.Mailbox, i int, action string) error {
 
 // removeEmpty deletes a mailbox and its subscription, if it is empty.
 func (c *call) removeEmpty(name string) error {
-	err := c.store.Delete(name, true)
+	_, err := c.store.Delete(name, true)
 	if errors.Is(err, maildir.ErrNotEmpty) || errors.Is(err, maildir.ErrNoFolder) {
 		return nil
 	}

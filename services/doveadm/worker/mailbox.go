@@ -95,7 +95,9 @@ func (c *call) deleteOne(name string) error {
 	if c.dryRun {
 		return c.wouldDelete(name, onlyEmpty)
 	}
-	if err := c.store.Delete(name, onlyEmpty); err != nil {
+	n, err := c.store.Delete(name, onlyEmpty)
+	c.touched += n
+	if err != nil {
 		return err
 	}
 	if c.Has("subscriptions") {
