@@ -209,7 +209,7 @@ func (m *Master) checkReady() {
 		return
 	}
 	for _, d := range m.gen.daemons {
-		if d.proc == nil || !d.proc.ready {
+		if !d.retired && (d.proc == nil || !d.proc.ready) { // one that an administrator stopped is not waited for
 			return
 		}
 	}
