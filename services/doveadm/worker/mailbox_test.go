@@ -165,6 +165,17 @@ func TestQuotaCommands(t *testing.T) {
 	}
 }
 
+func TestQuotaThatCannotBeCounted(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.settings["quota_enforce"], u.settings["quota_rule"] = "maildirsize", "*:storage=10M"
+	must(t, os.RemoveAll(u.dir), os.WriteFile(u.dir, nil, 0o600))
+	want := "User quota STORAGE error error error User quota MESSAGE error error error"
+	if got := u.run("quota get"); got.code == 0 || len(got.logs) == 0 || strings.Join(got.values, " ") != want {
+		t.Errorf("got %+v, want %s", got, want)
+	}
+}
+
 // A mailbox that was read by nobody yet cannot be opened where its list is
 // damaged; force-resync mends that, and the mail keeps its UIDs.
 func TestForceResyncMendsAList(t *testing.T) {

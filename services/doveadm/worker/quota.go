@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"strconv"
 
 	"culver/internal/mailstore/maildir"
@@ -13,6 +14,10 @@ const quotaRoot = "User quota"
 func (c *call) quotaGet() error {
 	q, err := c.store.Usage()
 	if err != nil {
+		if !errors.Is(err, maildir.ErrNoQuota) {
+			c.quotaCells("STORAGE", "error", "error", "error")
+			c.quotaCells("MESSAGE", "error", "error", "error")
+		}
 		return wrap(err, "quota")
 	}
 	c.quotaRow("STORAGE", kib(q.Bytes), q.BytesLimit/1024, maildir.Percent(q.Bytes, q.BytesLimit))
@@ -27,7 +32,11 @@ func (c *call) quotaRow(kind string, value, limit, percent int64) error {
 	if limit > 0 {
 		most = strconv.FormatInt(limit, 10)
 	}
-	for _, cell := range []string{quotaRoot, kind, strconv.FormatInt(value, 10), most, strconv.FormatInt(percent, 10)} {
+	return c.quotaCells(kind, strconv.FormatInt(value, 10), most, strconv.FormatInt(percent, 10))
+}
+
+func (c *call) quotaCells(kind, value, limit, percent string) error {
+	for _, cell := range []string{quotaRoot, kind, value, limit, percent} {
 		c.rows.Value(cell)
 	}
 	return c.rows.Row()
