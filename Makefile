@@ -66,6 +66,7 @@ fuzz:
 
 bench: build
 	$(GO) run ./test/bench
+	$(GO) run ./test/adminbench
 
 demo: build bin/test/standin
 	$(BUILD) -o bin/test/ ./test/demo
