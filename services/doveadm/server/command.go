@@ -11,10 +11,10 @@ import (
 // maxUser bounds a user's name (design 5).
 const maxUser = 255
 
-// command carries out one command, and tells whether another line may follow.
+// command carries out one command, which came as line, and tells whether another line may follow.
 // Where nobody knows whether a command's input comes next, none may: a message's
 // lines would be read as commands.
-func (s *session) command(cmd doveadmproto.Command) bool {
+func (s *session) command(cmd doveadmproto.Command, line []byte) bool {
 	spec, words, err := command.Find(append([]string{cmd.Name}, cmd.Args...))
 	if err != nil {
 		s.answer(cmd.User, "-", "doveadm: Client sent unknown command: "+cmd.Name)
@@ -33,7 +33,7 @@ func (s *session) command(cmd doveadmproto.Command) bool {
 		s.refuse(cmd.User, doveadmproto.Usage, spec.Name+": a file is the client's to read")
 		return false
 	}
-	r := &run{s: s, f: s.front, cmd: cmd, p: p}
+	r := &run{s: s, f: s.front, line: slices.Clone(line), cmd: cmd, p: p}
 	if text, code := s.front.permits(cmd.User, p); code != doveadmproto.OK {
 		r.fail(code, text)
 	} else if s.front.house.stopping.Load() {

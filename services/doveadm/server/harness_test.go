@@ -45,7 +45,7 @@ type world struct {
 // testOptions are short where a test would wait.
 func testOptions() Options {
 	return Options{Username: "doveadm", Password: "secretpw", AuthTimeout: 20 * time.Second, WorkerTimeout: 20 * time.Second,
-		ClientLimit: 100, QueueLimit: 10, StopGrace: time.Millisecond, authDelay: time.Millisecond}
+		ClientLimit: 100, QueueLimit: 10, StopGrace: time.Millisecond, authDelay: time.Millisecond, drainRest: 20 * time.Millisecond}
 }
 
 // start begins a world on a private unix socket of ours.

@@ -105,23 +105,12 @@ func (h *hire) send(ch byte, b []byte) {
 	}
 }
 
-// begin sends the command line.
-func (h *hire) begin(cmd doveadmproto.Command) {
-	b := cmd.Append(nil)
-	if len(b) > doveadmproto.MaxLine { // escapes that the client spared
-		b = b[:0]
-	}
-	h.line(b[:max(0, len(b)-1)])
-}
-
-// line sends the command in one packet, however long it is.
-func (h *hire) line(b []byte) {
-	head := doveadmproto.AppendPacketHead(nil, doveadmproto.ChRun, len(b))
+// begin sends the command line, in one packet however long it is.
+func (h *hire) begin(line []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, err := h.conn.Write(append(head, b...)); err != nil {
-		h.gone = true
-	}
+	_, err := h.conn.Write(append(doveadmproto.AppendPacketHead(nil, doveadmproto.ChRun, len(line)), line...))
+	h.gone = err != nil
 }
 
 // relay passes on what the worker says until its status line, or its end.

@@ -12,17 +12,15 @@ import (
 	"culver/internal/maillog/logline"
 )
 
-const (
-	// drainGrace is how long a client may rest between commands after a Drain
-	// before it is sent away, and busyGrace how long a busy one may go on beginning
-	// new ones.
-	drainGrace = time.Second
-	busyGrace  = 10 * time.Second
-)
+// drainRest is how long a client may rest between commands after a Drain before
+// it is sent away. One that goes on is in the middle of a run over many users,
+// which nobody wants to see fail over a reload: it may take as long as it likes.
+const drainRest = 5 * time.Second
 
 // house is who is in, and whether it is closing.
 type house struct {
 	limit int
+	rest  time.Duration // drainRest
 
 	mu        sync.Mutex
 	sessions  map[*session]struct{}
@@ -32,13 +30,13 @@ type house struct {
 	changed   chan struct{} // 1 deep: the numbers are not those last told
 	empty     sync.WaitGroup
 
-	drainSince atomic.Int64  // unix nanoseconds, 0 while open
-	stopping   atomic.Bool   // no command may begin
-	closing    chan struct{} // closed with the first Drain or Stop
+	draining atomic.Bool
+	stopping atomic.Bool   // no command may begin
+	closing  chan struct{} // closed with the first Drain or Stop
 }
 
-func (h *house) init(limit int) {
-	h.limit = limit
+func (h *house) init(limit int, rest time.Duration) {
+	h.limit, h.rest = limit, rest
 	h.sessions = map[*session]struct{}{}
 	h.changed = make(chan struct{}, 1)
 	h.closing = make(chan struct{})
@@ -51,7 +49,7 @@ func (f *Front) Serve(listeners []Listener) {
 	var accepting sync.WaitGroup
 	h.mu.Lock()
 	h.listeners = listeners
-	closed := h.drainSince.Load() != 0
+	closed := h.draining.Load()
 	h.mu.Unlock()
 	for _, l := range listeners {
 		if closed {
@@ -163,7 +161,7 @@ func (f *Front) close(stop bool) {
 	h := &f.house
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.drainSince.CompareAndSwap(0, time.Now().UnixNano()) {
+	if h.draining.CompareAndSwap(false, true) {
 		close(h.closing)
 	}
 	if stop && h.stopping.CompareAndSwap(false, true) {
@@ -190,12 +188,11 @@ func (f *Front) cancelAll() {
 // leaveBy tells how long a session may still rest between commands; !closing
 // while the house is open.
 func (h *house) leaveBy() (rest time.Duration, closing bool) {
-	since := h.drainSince.Load()
 	switch {
-	case since == 0:
+	case !h.draining.Load():
 		return 0, false
-	case h.stopping.Load() || time.Now().UnixNano()-since > int64(busyGrace):
+	case h.stopping.Load():
 		return 0, true
 	}
-	return drainGrace, true
+	return h.rest, true
 }

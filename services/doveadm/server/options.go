@@ -25,6 +25,7 @@ type Options struct {
 	Debug         bool
 
 	authDelay    time.Duration // before a wrong password is answered
+	drainRest    time.Duration
 	clientStall  time.Duration
 	inputSilence time.Duration
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -15,10 +16,11 @@ import (
 
 // run is one command on its way through a worker, or two.
 type run struct {
-	s   *session
-	f   *Front
-	cmd doveadmproto.Command
-	p   command.Parsed
+	s    *session
+	f    *Front
+	line []byte // the command, as it came
+	cmd  doveadmproto.Command
+	p    command.Parsed
 
 	pulse atomic.Int64 // when a worker last gave a sign of life, unix nanoseconds
 
@@ -126,10 +128,11 @@ func (r *run) recruit(ctx context.Context) error {
 		}
 		hired = append(hired, h)
 	}
-	hired[0].begin(r.cmd)
+	hired[0].begin(r.line)
 	if len(hired) == 2 {
-		hired[1].begin(doveadmproto.Command{Verbose: r.cmd.Verbose, Debug: r.cmd.Debug,
-			User: hired[1].user, Name: exportName, Args: exportArgs(r.p)})
+		export := doveadmproto.Command{Verbose: r.cmd.Verbose, Debug: r.cmd.Debug,
+			User: hired[1].user, Name: exportName, Args: exportArgs(r.p)}
+		hired[1].begin(bytes.TrimSuffix(export.Append(nil), []byte("\n")))
 	}
 	r.mu.Lock()
 	r.hires = hired

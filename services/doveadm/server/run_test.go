@@ -337,7 +337,9 @@ func TestAWorkerThatBeatsOrWaitsForItsClientIsNotSilent(t *testing.T) {
 
 func TestDrainLetsACommandFinish(t *testing.T) {
 	t.Parallel()
-	w := start(t, testOptions())
+	o := testOptions()
+	o.drainRest = 200 * time.Millisecond
+	w := start(t, o)
 	started, goOn := make(chan struct{}), make(chan struct{})
 	w.plays("ann", func(k *fakeWorker) {
 		k.take()
@@ -361,8 +363,11 @@ func TestDrainLetsACommandFinish(t *testing.T) {
 	if got, _ := c.reply(); got != "a\t\n+\n" {
 		t.Errorf("got %q", got)
 	}
+	if got, _ := c.ask(all); !strings.HasSuffix(got, "\n+\n") { // as a run over many users goes on
+		t.Errorf("the next command: %q", got)
+	}
 	if !c.closed() {
-		t.Error("the session goes on")
+		t.Error("the session rests for ever")
 	}
 	<-w.served
 }
@@ -383,4 +388,60 @@ func TestStopCancelsWhatRunsAndBeginsNothing(t *testing.T) {
 		t.Errorf("the command that was sent ahead: %q, %q", got, logs)
 	}
 	<-w.served
+}
+
+func TestAClientThatReadsNothingIsLostInTheEndAndItsWorkerIsNot(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.WorkerTimeout = 30 * time.Millisecond
+	o.clientStall = 200 * time.Millisecond
+	w := start(t, o)
+	told := make(chan bool, 1)
+	w.plays("ann", func(k *fakeWorker) {
+		k.take()
+		for range 100 { // more than sockets and buffers hold
+			k.packet(doveadmproto.ChReply, strings.Repeat("x", doveadmproto.MaxPacket))
+		}
+		_, ok := k.until(doveadmproto.ChCancel)
+		told <- ok
+		k.packet(doveadmproto.ChReply, "\n-TEMPFAIL\n")
+	})
+	c := w.hello(2)
+	c.send("\tann\tfetch\ttext\tall\n")
+	if !<-told {
+		t.Error("the worker was hung up on, and not told")
+	}
+	until(t, "the session's end", func() bool {
+		w.front.house.mu.Lock()
+		defer w.front.house.mu.Unlock()
+		return len(w.front.house.sessions) == 0
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.abandoned) > 0 {
+		t.Error("the worker was abandoned for its client's silence")
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	w := start(t, testOptions())
+	type numbers struct{ available, served int }
+	told := make(chan numbers, 10)
+	done := make(chan struct{})
+	go func() {
+		w.front.Report(func(available, served int) error {
+			told <- numbers{available, served}
+			if served > 0 {
+				return io.EOF
+			}
+			return nil
+		})
+		close(done)
+	}()
+	if got := <-told; got != (numbers{100, 0}) {
+		t.Errorf("got %v", got)
+	}
+	w.hello(2).Close()
+	<-done
 }

@@ -54,6 +54,6 @@ func New(o Options, w Workers, log Log) *Front {
 	// Below worker_queue_limit, so that many clients wait here, in the order in
 	// which they came, rather than be refused by a master whose queue is full.
 	f.asking = make(chan struct{}, max(1, o.QueueLimit-o.QueueLimit/10))
-	f.house.init(o.ClientLimit)
+	f.house.init(o.ClientLimit, cmp.Or(o.drainRest, drainRest))
 	return f
 }

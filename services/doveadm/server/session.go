@@ -196,7 +196,7 @@ func (s *session) line(text []byte) bool {
 	case cmd.Name == doveadmproto.NameCancel:
 		return true // what it was for has ended
 	}
-	return s.command(cmd)
+	return s.command(cmd, text)
 }
 
 // refuse answers a command that is not run.
