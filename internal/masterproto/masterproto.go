@@ -93,7 +93,7 @@ type Service struct {
 	ListenPending     bool          // listen_pending: somebody waits for a process
 	Listening         bool          // listening
 	Stopped           bool          // doveadm_stop: by StopService
-	ProcessesAllTimes uint64        // process_total: started since the master was
+	ProcessesAllTimes uint64        // process_total: started since the master was, fronts included
 }
 
 // Process is one process, in the words of `process status`.

@@ -325,3 +325,36 @@ func TestRootDoveadmWorkersOfOneUID(t *testing.T) {
 		}
 	}
 }
+
+func TestPasswordReachesTheFrontOfTheNetworkAlone(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	extra, address := doveadmOnTheNetwork(t, dir)
+	c := prepared(t, mailtest.Options{Names: []string{"alice"}, Extra: extra}, "doveadm-server")
+	a := started(t, c)
+	socket, password := filepath.Join(filepath.Dir(c.Socket), "doveadm-server"), filepath.Join(dir, "password")
+	local := dial(t, "unix", socket)
+	local.ask("password", `local ""`)
+	dial(t, "tcp", address).ask("password", `network "secret"`)
+	if err := os.Chmod(password, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var refused *masterproto.Refused
+	if err := a.Reload(); !errors.As(err, &refused) || !strings.Contains(refused.Error(), "0644") || strings.Contains(refused.Error(), "secret") {
+		t.Errorf("a password that everybody can read: got %v", err)
+	}
+	dial(t, "tcp", address).ask("password", `network "secret"`)
+	if err := errors.Join(os.WriteFile(password, []byte("another\n"), 0o600), os.Chmod(password, 0o600), a.Reload()); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Until("the new password", patience, func() bool { // the old front may still accept
+		n := dial(t, "tcp", address)
+		defer n.Close()
+		fmt.Fprintln(n, "password")
+		return n.in.Scan() && n.in.Text() == `network "another"`
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	local.ask("password", `local ""`) // the same process: nothing of it has changed
+}
