@@ -48,6 +48,7 @@ var homes = map[string][]string{
 	"github.com/vbauerster/mpb/v8":     {"services/doveadm/brain"},
 	"github.com/go-crypt/crypt":        {"internal/password"},
 	"golang.org/x/sys":                 {"cmd", "internal", "master", "services"},
+	"golang.org/x/text":                {"internal/mailmessage"},
 }
 
 func TestImportArrows(t *testing.T) {
