@@ -12,7 +12,7 @@ import (
 // answered by one look at their bytes as they are stored; only those that may
 // hide text in an encoding are taken apart. headers includes those of the parts.
 func (m *message) body(c *call, n *needle, headers bool) (bool, error) {
-	if n.ascii && len(n.folded) > 0 {
+	if len(n.run) > 0 {
 		switch has, sure, err := m.rawBody(c, n); {
 		case err != nil:
 			return false, err
@@ -27,6 +27,14 @@ func (m *message) body(c *call, n *needle, headers bool) (bool, error) {
 // nothing: the needle is not there and nothing encodes text, or it is there and
 // the message is one plain text.
 func (m *message) rawBody(c *call, n *needle) (has, sure bool, err error) {
+	if err := m.open(); err != nil {
+		return false, false, err
+	}
+	if m.size <= bodyRead {
+		if err := m.read(int(m.size)); err != nil {
+			return false, false, err
+		}
+	}
 	head, err := m.head()
 	if err != nil {
 		return false, false, err
@@ -37,32 +45,152 @@ func (m *message) rawBody(c *call, n *needle) (has, sure bool, err error) {
 			simple = simple && plainField(name, raw)
 		}
 	}
-	if m.size <= bodyRead || int64(m.n) == m.size {
-		if err := m.read(int(m.size)); err != nil {
-			return false, false, err
-		}
+	if int64(m.n) == m.size {
 		m.scratch = lower(m.scratch, m.buf[:m.n])
-		return settle(m.scratch[:m.n], m.headLen, n, simple)
+		has, sure = m.settle(m.scratch, n, simple)
+		return has, sure, nil
 	}
 	return m.rawLarge(c, n, simple)
 }
 
 // settle decides by a message's text in lower case.
-func settle(text []byte, head int, n *needle, simple bool) (has, sure bool, err error) {
-	has = bytes.Contains(text[head:], n.folded)
+func (m *message) settle(text []byte, n *needle, simple bool) (has, sure bool) {
+	has = bytes.Contains(text[m.headLen:], n.run)
 	switch {
-	case simple:
-		return has, true, nil
 	case has:
-		return true, false, nil
+		return true, simple && n.ascii
+	case simple:
+		return false, true
 	}
-	return false, !encodes(text), nil
+	switch hiding(text) {
+	case plain:
+		return false, true
+	case quoted:
+		// One look at the whole message without its =XX and soft line ends is much
+		// cheaper than to find the parts that have them.
+		m.unquoted = unquote(m.unquoted[:0], text)
+		return false, !bytes.Contains(m.unquoted, n.run)
+	}
+	return false, false
+}
+
+// disguise is how a message may hide ASCII text.
+type disguise int
+
+const (
+	plain  disguise = iota
+	quoted          // in quoted-printable at most
+	deep            // in ways that only taking it apart undoes
+)
+
+// hiding tells how a message, whose text is in lower case, may hide ASCII.
+func hiding(text []byte) disguise {
+	if hidingCharset(text) || encodesText(text, []byte("base64")) {
+		return deep
+	}
+	if encodesText(text, []byte("quoted-printable")) {
+		return quoted
+	}
+	return plain
+}
+
+// encodesText tells whether a part that may be text has this encoding. The word
+// may stand anywhere, but a part that says it is an image, and so is not
+// searched, is the usual case.
+func encodesText(text, encoding []byte) bool {
+	for at := 0; ; {
+		n := bytes.Index(text[at:], encoding)
+		if n < 0 {
+			return false
+		}
+		if !inHeaderOfData(text, at+n) {
+			return true
+		}
+		at += n + len(encoding)
+	}
+}
+
+// dataTypes are the beginnings of types that are not searched.
+var dataTypes = [...]string{"application/", "image/", "audio/", "video/", "font/", "model/"}
+
+// maxPartHeader bounds the look around for a part's header.
+const maxPartHeader = 4 << 10
+
+// inHeaderOfData tells that what stands at a place is in the header of a part
+// that is no text.
+func inHeaderOfData(text []byte, at int) bool {
+	block := text[max(0, at-maxPartHeader):at]
+	for _, begin := range []string{"\n\n", "\n\r\n", "\n--"} {
+		if n := bytes.LastIndex(block, []byte(begin)); n >= 0 {
+			block = block[n+len(begin)-1:]
+		}
+	}
+	from := at - len(block)
+	block = text[from:min(len(text), at+maxPartHeader)]
+	for _, end := range []string{"\n\n", "\n\r\n"} {
+		if n := bytes.Index(block[at-from:], []byte(end)); n >= 0 {
+			block = block[:at-from+n]
+		}
+	}
+	const field = "\ncontent-type:"
+	n := bytes.Index(block, []byte(field))
+	if n < 0 || bytes.Count(block, []byte(field)) > 1 {
+		return false
+	}
+	value := bytes.TrimLeft(block[n+len(field):], " \t\r\n")
+	for _, kind := range dataTypes {
+		if bytes.HasPrefix(value, []byte(kind)) {
+			return true
+		}
+	}
+	return false
+}
+
+// unquote appends text, which is in lower case, without the escapes of
+// quoted-printable, in lower case too.
+func unquote(out, text []byte) []byte {
+	for {
+		n := bytes.IndexByte(text, '=')
+		if n < 0 {
+			return append(out, text...)
+		}
+		out = append(out, text[:n]...)
+		text = text[n+1:]
+		end := bytes.TrimLeft(text[:min(len(text), maxPadding)], " \t")
+		end = bytes.TrimPrefix(end, []byte("\r"))
+		switch {
+		case len(end) > 0 && end[0] == '\n': // a soft line end
+			text = text[bytes.IndexByte(text, '\n')+1:]
+		case len(text) > 1 && hexDigit(text[0]) >= 0 && hexDigit(text[1]) >= 0:
+			c := byte(hexDigit(text[0])<<4 | hexDigit(text[1]))
+			if 'A' <= c && c <= 'Z' {
+				c |= 0x20
+			}
+			out = append(out, c)
+			text = text[2:]
+		default:
+			out = append(out, '=')
+		}
+	}
+}
+
+// maxPadding bounds the blanks that may stand before a soft line end.
+const maxPadding = 1 << 10
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
 }
 
 // rawLarge is settle for a message that is read in pieces, which overlap by as
 // much as a needle or a mark of an encoding may need.
 func (m *message) rawLarge(c *call, n *needle, simple bool) (has, sure bool, err error) {
-	overlap := max(len(n.folded), longestMark)
+	overlap := max(len(n.run), longestMark)
 	piece := make([]byte, bodyRead+overlap)
 	encoded := !simple && encodes(lower(nil, m.buf[:m.headLen]))
 	kept := 0
@@ -77,8 +205,8 @@ func (m *message) rawLarge(c *call, n *needle, simple bool) (has, sure bool, err
 		at += int64(k)
 		m.scratch = lower(m.scratch, piece[:kept+k])
 		text := m.scratch[:kept+k]
-		if has = bytes.Contains(text, n.folded); has {
-			return true, simple, nil
+		if has = bytes.Contains(text, n.run); has {
+			return true, simple && n.ascii, nil
 		}
 		encoded = encoded || !simple && encodes(text)
 		if encoded {

@@ -13,7 +13,7 @@ import (
 // first, most bodies one of the second.
 const (
 	headRead = 8 << 10
-	bodyRead = 256 << 10
+	bodyRead = 1 << 20
 )
 
 // message is what was read of the message that is tested. Its memory serves
@@ -28,6 +28,8 @@ type message struct {
 	n       int    // so much of buf is read
 	headLen int    // of the header, 0 until it is known
 	scratch []byte
+
+	unquoted []byte // see settle
 }
 
 func (m *message) reset(box *maildir.Mailbox, i int) {
@@ -66,7 +68,7 @@ func (m *message) unpack() error {
 			if m.n >= maxUnpacked {
 				return failed(codeNotPossible, "%s: compressed message has more than %d bytes", m.box.Base(m.i), maxUnpacked)
 			}
-			m.buf = append(m.buf, make([]byte, max(m.n, bodyRead))...)
+			m.buf = append(m.buf, make([]byte, max(m.n, headRead))...)
 		}
 		k, err := m.src.Read(m.buf[m.n:])
 		m.n += k

@@ -10,6 +10,7 @@ import (
 // needle is a text to look for, whatever the case of its letters.
 type needle struct {
 	folded []byte
+	run    []byte // its longest piece of ASCII: where that is not, the needle is not
 	ascii  bool
 	blanks bool // has white space, which a folded header line may have doubled
 }
@@ -19,6 +20,15 @@ func newNeedle(s string) needle {
 	for _, c := range n.folded {
 		n.ascii = n.ascii && c < utf8.RuneSelf
 		n.blanks = n.blanks || c == ' ' || c == '\t' || c == '\r' || c == '\n'
+	}
+	begin := 0
+	for i := 0; i <= len(n.folded); i++ {
+		if i == len(n.folded) || n.folded[i] >= utf8.RuneSelf {
+			if i-begin > len(n.run) {
+				n.run = n.folded[begin:i]
+			}
+			begin = i + 1
+		}
 	}
 	return n
 }
