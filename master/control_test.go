@@ -130,25 +130,30 @@ func TestAdministratorSeesServicesProcessesAndAccesses(t *testing.T) {
 
 func TestKickEndsOneAccessAndNoOther(t *testing.T) {
 	t.Parallel()
-	m, _, o, c := administered(t, "lmtp") // whose workers are not signalled: this one's pid is nobody's
-	for _, a := range []masterproto.Access{{User: "bob", PID: 1 << 30}, {User: "ann", PID: 1<<30 + 1}, {User: "", PID: 1 << 30}} {
-		if err := c.Kick(a); err != masterproto.ErrNotFound {
-			t.Errorf("%+v: got %v", a, err)
-		}
+	for service, signalled := range map[string]bool{"lmtp": false, "doveadm": true} { // a delivery finishes
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			m, _, o, c := administered(t, service)
+			for _, a := range []masterproto.Access{{User: "bob", PID: 1 << 30}, {User: "ann", PID: 1<<30 + 1}, {User: "", PID: 1 << 30}} {
+				if err := c.Kick(a); err != masterproto.ErrNotFound {
+					t.Errorf("%+v: got %v", a, err)
+				}
+			}
+			who, err := c.Accesses()
+			if err != nil || len(who) != 1 {
+				t.Fatalf("got %+v, %v", who, err)
+			}
+			if err := c.Kick(who[0]); err != nil {
+				t.Fatal(err)
+			}
+			within(m, func() { // the pid is nobody's: no signal reaches anything
+				a := m.serving[o.request]
+				if !a.p.draining || a.p.killed.IsZero() == signalled {
+					t.Errorf("draining %t, signalled %v: want no further access, and a signal: %t", a.p.draining, a.p.killed, signalled)
+				}
+			})
+		})
 	}
-	who, err := c.Accesses()
-	if err != nil || len(who) != 1 {
-		t.Fatalf("got %+v, %v", who, err)
-	}
-	if err := c.Kick(who[0]); err != nil {
-		t.Fatal(err)
-	}
-	within(m, func() {
-		a := m.serving[o.request]
-		if !a.p.draining || !a.p.killed.IsZero() {
-			t.Errorf("draining %t, signalled %v: want a delivery to finish, and no other", a.p.draining, a.p.killed)
-		}
-	})
 }
 
 func TestReloadTellsWhatIsWrong(t *testing.T) {
