@@ -314,7 +314,7 @@ var table = []Spec{
 		Name: "pw", Offline: true,
 		Options: []Option{
 			{Letter: 'l', Long: "list", Help: "list the schemes"},
-			{Letter: 'p', Long: "plaintext", Value: "password", Help: "the password; asked for unless given"},
+			{Letter: 'p', Long: "plaintext", Value: "password", Help: "the password, for all to see in the list of processes; asked for unless given"},
 			{Letter: 'r', Long: "rounds", Value: "number", Help: "how much work the hash is to be"},
 			{Letter: 's', Long: "scheme", Value: "scheme", Help: "the scheme"},
 			{Letter: 't', Long: "test-hash", Value: "hash", Help: "say whether the password has this hash"},

@@ -178,7 +178,8 @@ function __doveadm_name
     string join ' ' $name
 end
 function __doveadm_at
-    test (__doveadm_name) = "$argv[1]"
+    set -l name (__doveadm_name)
+    test "$name" = "$argv[1]"
 end
 function __doveadm_in
     set -l name (__doveadm_name)

@@ -54,6 +54,28 @@ func TestBashCompletes(t *testing.T) {
 	}
 }
 
+func TestFishCompletes(t *testing.T) {
+	t.Parallel()
+	mailtest.NeedProgram(t, "fish", "fish")
+	script, _, _ := ran(t, Env{}, "completion", "fish")
+	for line, want := range map[string]string{
+		"doveadm exp":                             "expunge",
+		"doveadm mailbox su":                      "subscribe",
+		"doveadm -v auth cache ":                  "flush",
+		"doveadm expunge -u alice --dr":           "--dry-run",
+		"doveadm search mailbox INBOX savedb":     "savedbefore",
+		"doveadm -f nd":                           "ndjson",
+		"doveadm -f json search -u search savedb": "savedbefore",
+	} {
+		c := exec.Command("fish", "-c", "source - ; complete -C '"+line+"'")
+		c.Stdin = strings.NewReader(script)
+		out, err := c.CombinedOutput()
+		if got := strings.Fields(string(out)); err != nil || len(got) == 0 || got[0] != want {
+			t.Errorf("%s: got %q, %v, want %s", line, out, err, want)
+		}
+	}
+}
+
 func TestScriptsAreScripts(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish"} {
