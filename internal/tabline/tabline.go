@@ -23,23 +23,27 @@ func Escape(s string) string {
 func AppendBytes(out, b []byte) []byte { return appendEscaped(out, b) }
 
 func appendEscaped[T string | []byte](out []byte, s T) []byte {
+	done := 0 // what is before was added
 	for i := range len(s) {
+		var c byte
 		switch s[i] {
 		case 0:
-			out = append(out, escape, '0')
+			c = '0'
 		case escape:
-			out = append(out, escape, '1')
+			c = '1'
 		case '\t':
-			out = append(out, escape, 't')
+			c = 't'
 		case '\r':
-			out = append(out, escape, 'r')
+			c = 'r'
 		case '\n':
-			out = append(out, escape, 'n')
+			c = 'n'
 		default:
-			out = append(out, s[i])
+			continue
 		}
+		out = append(append(out, s[done:i]...), escape, c)
+		done = i + 1
 	}
-	return out
+	return append(out, s[done:]...)
 }
 
 // Unescape reverses Escape. Another byte after 0x01 stands for itself and a
