@@ -68,7 +68,9 @@ func (s *session) serve() {
 		}
 		s.conn.enter(busy)
 		if !s.line(l.text) {
-			linger(s.conn.Conn)
+			if s.out.flush() == nil { // else nothing arrives any more
+				linger(s.conn.Conn)
+			}
 			return
 		}
 	}
