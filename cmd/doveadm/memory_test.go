@@ -109,19 +109,71 @@ func lists(users int, goOn <-chan struct{}) func(net.Conn) {
 // What a run over a million users may need.
 const mostMemory = 64 << 20
 
-func TestAMillionUsersInLittleMemory(t *testing.T) {
-	users := 1_000_000
+// million is one, or what a short test makes do with.
+func million() int {
 	if testing.Short() {
-		users = 50_000
+		return 50_000
 	}
+	return 1_000_000
+}
+
+// resident is the most memory that a process had, in bytes.
+func resident(cmd *exec.Cmd) int64 {
+	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+}
+
+func TestResumeKnowsAMillionUsersInLittleMemory(t *testing.T) {
+	users := million()
+	journal := filepath.Join(t.TempDir(), "journal")
+	f, err := os.Create(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := listen(t, "server", searches)
+	w := bufio.NewWriter(f)
+	fmt.Fprintf(w, `{"doveadm-journal":1,"command":"search","args":["--","all"],"users":{"all":true},"server":%q}`+"\n", server)
+	for i := range users {
+		fmt.Fprintf(w, "+user%07d@example.com\n", i)
+		if i != users/2 {
+			fmt.Fprintf(w, "=user%07d@example.com\t0\n", i)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	goOn := make(chan struct{})
+	close(goOn)
+	cmd := doveadm(t, "-c", "/nonexistent", "-o", "auth_socket_path="+listen(t, "auth", lists(users, goOn)), "resume", journal)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err, errs.String())
+	}
+	if want := fmt.Sprintf("user%07d@example.com 0123456789abcdef0123456789abcdef 1\n", users/2); string(out) != want {
+		t.Errorf("printed %q, want %q", out, want)
+	}
+	if want := fmt.Sprintf("doveadm: 1 users ok, 0 failed, %d skipped; ", users-1); !strings.HasPrefix(errs.String(), want) {
+		t.Errorf("said %q, want %q", errs.String(), want)
+	}
+	t.Logf("at most %d KiB resident", resident(cmd)>>10)
+	if got := resident(cmd); got > mostMemory {
+		t.Errorf("%d bytes resident, want at most %d", got, mostMemory)
+	}
+}
+
+func TestAMillionUsersInLittleMemory(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
+		users int
 		extra []string
 	}{
-		{"as they finish", nil},
-		{"with all there is", []string{"--ordered", "--progress=ndjson", "--journal", filepath.Join(t.TempDir(), "journal"), "--failed-file", filepath.Join(t.TempDir(), "failed")}},
+		{"as they finish", 100_000, nil},
+		{"with all there is", million(), []string{"--ordered", "--progress=ndjson", "--journal", filepath.Join(t.TempDir(), "journal"), "--failed-file", filepath.Join(t.TempDir(), "failed")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			users := tt.users
 			goOn := make(chan struct{})
 			auth := listen(t, "auth", lists(users, goOn))
 			server := listen(t, "server", searches)
@@ -152,9 +204,8 @@ func TestAMillionUsersInLittleMemory(t *testing.T) {
 			if count != users {
 				t.Errorf("%d rows, want one for each of %d users", count, users)
 			}
-			rusage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-			t.Logf("%d users in %v, at most %d KiB resident", users, time.Since(began), rusage.Maxrss)
-			if got := rusage.Maxrss << 10; got > mostMemory {
+			t.Logf("%d users in %v, at most %d KiB resident", users, time.Since(began), resident(cmd)>>10)
+			if got := resident(cmd); got > mostMemory {
 				t.Errorf("%d bytes resident, want at most %d", got, mostMemory)
 			}
 		})

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -200,8 +199,8 @@ func (j *journal) close() error {
 // million of them are eight megabytes.
 type past struct {
 	seed maphash.Seed
-	done []uint64 // sorted
-	open []uint64 // sorted: begun, and perhaps done
+	done []uint64        // sorted
+	open map[uint64]bool // begun, and perhaps done
 }
 
 type pastOf int
@@ -220,7 +219,7 @@ func (p *past) of(user string) pastOf {
 	if _, ok := slices.BinarySearch(p.done, h); ok {
 		return wasDone
 	}
-	if _, ok := slices.BinarySearch(p.open, h); ok {
+	if p.open[h] {
 		return wasBegun
 	}
 	return notBegun
@@ -262,8 +261,7 @@ func readJournal(r io.Reader) (h header, p *past, whole int64, err error) {
 		return &failure{doveadmproto.DataErr, fmt.Sprintf("journal: line %d: %s", n, what)}
 	}
 	b := bufio.NewReaderSize(r, maxJournal)
-	p = &past{seed: maphash.MakeSeed()}
-	var clean []uint64 // begun, and known not to be done
+	p = &past{seed: maphash.MakeSeed(), open: make(map[uint64]bool)}
 	for n := 1; ; n++ {
 		line, err := b.ReadSlice('\n')
 		if err == io.EOF {
@@ -290,24 +288,24 @@ func readJournal(r io.Reader) (h header, p *past, whole int64, err error) {
 		if len(line) == 0 {
 			return h, nil, 0, bad(n, "it is empty")
 		}
-		user, status, ended := strings.Cut(string(line[1:]), "\t")
-		code, err := strconv.Atoi(status)
-		hash := maphash.String(p.seed, user)
+		user, status, ended := bytes.Cut(line[1:], []byte("\t"))
+		hash := maphash.Bytes(p.seed, user)
+		if line[0] == journalBegin && !ended {
+			p.open[hash] = true
+			continue
+		}
+		code, err := strconv.Atoi(string(status))
 		switch {
-		case line[0] == journalBegin && !ended:
-			p.open = append(p.open, hash)
 		case line[0] != journalEnd || err != nil:
 			return h, nil, 0, bad(n, "it is neither +USER nor =USER TAB STATUS")
 		case code == 0:
 			p.done = append(p.done, hash)
+			delete(p.open, hash)
 		case harmless(code):
-			clean = append(clean, hash)
+			delete(p.open, hash)
 		}
 	}
 	slices.Sort(p.done)
-	slices.Sort(p.open)
-	slices.Sort(clean)
-	p.open = without(p.open, clean)
 	return h, p, whole, nil
 }
 
@@ -318,20 +316,4 @@ func harmless(code int) bool {
 		return true
 	}
 	return false
-}
-
-// without takes the elements of b out of a, one for one. Both are sorted.
-func without(a, b []uint64) []uint64 {
-	out := a[:0]
-	for _, h := range a {
-		for len(b) > 0 && b[0] < h {
-			b = b[1:]
-		}
-		if len(b) > 0 && b[0] == h {
-			b = b[1:]
-			continue
-		}
-		out = append(out, h)
-	}
-	return out
 }
