@@ -126,7 +126,7 @@ func (p *Parsed) letters(options []Option, word string, words []string) ([]strin
 		switch {
 		case found == nil:
 			hint := ""
-			if s := p.Spec; s.takesQuery() || s.Name[0] == 'f' {
+			if p.Spec.takesQuery() {
 				hint = "a word that begins with - comes after --"
 			}
 			return nil, p.Spec.wrong("unknown option "+Quote("-"+word[i:i+1]), hint)
