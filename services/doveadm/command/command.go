@@ -43,7 +43,6 @@ type Option struct {
 
 	Local bool // for the client; never sent
 	Minor int  // the least protocol minor of a server that knows it; 0: all do
-	Ours  bool // Dovecot's servers do not know it and refuse the command
 }
 
 // Arg is one positional argument.

@@ -266,16 +266,6 @@ func (p Parsed) Minor() int {
 	return least
 }
 
-// Ours says whether options were given that only our own servers know.
-func (p Parsed) Ours() bool {
-	for _, g := range p.options {
-		if g.Ours {
-			return true
-		}
-	}
-	return false
-}
-
 // Wire gives the arguments as Dovecot 2.3's client sends them: options in
 // declaration order, "--", arguments. The selection of users is the client's
 // own affair and only a plain -u is sent: with -A, -F or a mask a server adds

@@ -20,8 +20,8 @@ var runOptions = []Option{
 }
 
 var (
-	dryRun        = Option{Long: "dry-run", Ours: true, Help: "change nothing; print what would be done"}
-	ifUIDValidity = Option{Long: "if-uidvalidity", Value: "number", Ours: true, Help: "do nothing unless the mailbox has this UIDVALIDITY"}
+	dryRun        = Option{Long: "dry-run", Help: "change nothing; print what would be done"}
+	ifUIDValidity = Option{Long: "if-uidvalidity", Value: "number", Help: "do nothing unless the mailbox has this UIDVALIDITY"}
 	plan          = Option{Long: "plan", Value: "file", Local: true, Help: "with --dry-run: write what doveadm apply will do"}
 )
 
