@@ -48,7 +48,7 @@ var homes = map[string][]string{
 	"github.com/vbauerster/mpb/v8":     {"services/doveadm/brain"},
 	"github.com/go-crypt/crypt":        {"internal/password"},
 	"golang.org/x/sys":                 {"cmd", "internal", "master", "services"},
-	"golang.org/x/text":                {"internal/mailmessage"},
+	"golang.org/x/text":                {"internal/mailmessage", "services/doveadm/worker"},
 }
 
 func TestImportArrows(t *testing.T) {

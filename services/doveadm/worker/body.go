@@ -59,6 +59,8 @@ func (m *message) settle(text []byte, n *needle, simple bool) (has, sure bool) {
 	switch {
 	case has:
 		return true, simple && n.ascii
+	case !isASCII(text): // a letter with its mark is found without it too
+		return false, false
 	case simple:
 		return false, true
 	}
@@ -69,7 +71,7 @@ func (m *message) settle(text []byte, n *needle, simple bool) (has, sure bool) {
 		// One look at the whole message without its =XX and soft line ends is much
 		// cheaper than to find the parts that have them.
 		m.unquoted = unquote(m.unquoted[:0], text)
-		return false, !bytes.Contains(m.unquoted, n.run)
+		return false, isASCII(m.unquoted) && !bytes.Contains(m.unquoted, n.run)
 	}
 	return false, false
 }
@@ -208,7 +210,7 @@ func (m *message) rawLarge(c *call, n *needle, simple bool) (has, sure bool, err
 		if has = bytes.Contains(text, n.run); has {
 			return true, simple && n.ascii, nil
 		}
-		encoded = encoded || !simple && encodes(text)
+		encoded = encoded || !isASCII(text) || !simple && encodes(text)
 		if encoded {
 			return false, false, nil
 		}

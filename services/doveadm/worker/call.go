@@ -71,7 +71,7 @@ func (c *call) serve() {
 	}
 	c.close()
 	if c.touched > 0 {
-		c.conn.packet(doveadmproto.ChTouched, strconv.AppendInt(nil, c.touched, 10))
+		c.tellTouched()
 	}
 	c.rows.Status(doveadmproto.StatusText(c.code, doveadmproto.MinorOwn))
 }
@@ -187,7 +187,15 @@ func (c *call) beatAt(now time.Time) error {
 		return err
 	}
 	c.said = now
+	if c.touched > 0 {
+		return c.tellTouched()
+	}
 	return c.conn.packet(doveadmproto.ChBeat, nil)
+}
+
+// tellTouched says how far we are, which is a sign of life too.
+func (c *call) tellTouched() error {
+	return c.conn.packet(doveadmproto.ChTouched, strconv.AppendInt(nil, c.touched, 10))
 }
 
 func (c *call) cancel() error {

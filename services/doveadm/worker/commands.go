@@ -29,7 +29,7 @@ func commandNamed(name string) func(*call) error {
 		return (*call).deduplicate
 	case "batch":
 		return (*call).batch
-	case "altmove", "purge":
+	case "purge":
 		return (*call).accepted
 	case "mailbox list":
 		return (*call).mailboxList

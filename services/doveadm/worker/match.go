@@ -40,8 +40,7 @@ type matcher struct {
 	root *condition
 	zone *time.Location
 	last uint32 // UID of the last message
-	stop bool   // OLDESTONLY: nothing after this one
-	once bool   // the query has OLDESTONLY
+	once bool   // OLDESTONLY: nothing after the first that does not match
 
 	i   int           // the message that is tested
 	is  maildir.Entry // and what the index says of it

@@ -3,6 +3,8 @@ package worker
 import (
 	"bytes"
 	"io"
+	"strings"
+	"unicode/utf8"
 
 	"culver/internal/mailmessage"
 	"culver/internal/mailstore/maildir"
@@ -152,7 +154,7 @@ func (m *message) fieldHas(k *condition, raw []byte) (found bool) {
 				text = append(text, ", "...)
 			}
 			if a.Name != "" {
-				text = append(append(append(append(text, mailmessage.DecodeWords(a.Name)...), " <"...), a.String()...), '>')
+				text = append(append(append(appendName(text, mailmessage.DecodeWords(a.Name)), " <"...), a.String()...), '>')
 				continue
 			}
 			text = append(text, a.String()...)
@@ -166,8 +168,16 @@ func (m *message) fieldHas(k *condition, raw []byte) (found bool) {
 	return found
 }
 
+// appendName quotes a display name that is more than atoms.
+func appendName(out []byte, name string) []byte {
+	if !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || strings.ContainsRune(`()<>[]:;@\,."`, r) }) {
+		return append(out, name...)
+	}
+	return append(append(append(out, '"'), name...), '"')
+}
+
 // hidesText tells that ASCII may stand in a field encoded.
-func hidesText(raw []byte) bool { return bytes.Contains(raw, []byte("=?")) }
+func hidesText(raw []byte) bool { return bytes.Contains(raw, []byte("=?")) || !isASCII(raw) }
 
 // text is the header or the body.
 func (m *message) text(c *call, n *needle) (bool, error) {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // needle is a text to look for, whatever the case of its letters.
@@ -39,7 +41,7 @@ func (n *needle) in(text, scratch []byte) (bool, []byte) {
 	if len(n.folded) == 0 {
 		return true, scratch
 	}
-	if n.ascii {
+	if n.ascii && isASCII(text) {
 		scratch = lower(scratch, text)
 	} else {
 		scratch = fold(scratch[:0], text)
@@ -73,8 +75,26 @@ func lower(scratch, text []byte) []byte {
 	return out
 }
 
-// fold appends text with every letter in the form that all its cases share.
-// Bytes that are no UTF-8 stay.
+// isASCII tells that no byte has its highest bit set.
+func isASCII(text []byte) bool {
+	const high = 0x8080808080808080
+	for len(text) >= 8 {
+		if binary.LittleEndian.Uint64(text)&high != 0 {
+			return false
+		}
+		text = text[8:]
+	}
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// fold appends text with every letter in the form that all its cases share, and
+// its marks after it, so that "cafe" is found in "café", as Dovecot does. Bytes
+// that are no UTF-8 stay.
 func fold(out, text []byte) []byte {
 	for len(text) > 0 {
 		c := text[0]
@@ -89,6 +109,13 @@ func fold(out, text []byte) []byte {
 		r, size := utf8.DecodeRune(text)
 		if r == utf8.RuneError && size == 1 {
 			out = append(out, c)
+			text = text[1:]
+			continue
+		}
+		if parts := norm.NFKD.Properties(text[:size]).Decomposition(); parts != nil {
+			for _, r := range string(parts) {
+				out = utf8.AppendRune(out, unicode.ToLower(unicode.ToUpper(r)))
+			}
 		} else {
 			out = utf8.AppendRune(out, unicode.ToLower(unicode.ToUpper(r)))
 		}

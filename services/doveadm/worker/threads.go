@@ -17,7 +17,6 @@ const maxReferences = 1000
 type threads struct {
 	parent []int32          // of each node; itself at the root
 	ids    map[string]int32 // Message-IDs and subjects
-	uids   []uint32         // of the nodes that are messages
 }
 
 func (t *threads) node() int32 {
