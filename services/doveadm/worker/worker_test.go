@@ -360,19 +360,13 @@ func TestBatch(t *testing.T) {
 
 func TestACancelledCommandStops(t *testing.T) {
 	t.Parallel()
-	u := newUser(t)
-	for i := range 3 {
-		u.mail("INBOX", i, "", "Subject: x\n\ny\n")
-	}
-	c := call{conn: newConn(-1)}
 	ours, theirs, err := fdpass.Pair(unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(ours)
-	c.conn = newConn(theirs)
+	c := call{conn: newConn(theirs), w: &Worker{}, begun: time.Now(), said: time.Now()}
 	defer c.conn.close()
-	c.w, c.begun, c.said = &Worker{}, time.Now(), time.Now()
 	if err := c.step(); err != nil {
 		t.Fatalf("before: %v", err)
 	}
