@@ -213,9 +213,6 @@ func (m *Mailbox) syncPlaced(all []newcomer) error {
 	return nil
 }
 
-// takenSeed hashes names; the owner of a mailbox cannot know it.
-var takenSeed = maphash.MakeSeed()
-
 // readTaken reads which base names the list has, also those of messages that
 // are gone: a file of such a name would get the UID that clients saw expunged.
 // Hashes will do, as a name that is wrongly held for taken costs nothing.
@@ -223,15 +220,15 @@ func (m *Mailbox) readTaken() error {
 	if m.taken != nil {
 		return nil
 	}
-	m.taken = make(map[uint64]struct{}, m.list.count)
+	m.taken, m.takenSeed = make(map[uint64]struct{}, m.list.count), maphash.MakeSeed()
 	all := uidList{fd: m.list.fd}
 	return all.read(m.buf, m.record)
 }
 
-func (m *Mailbox) take(base []byte) { m.taken[maphash.Bytes(takenSeed, base)] = struct{}{} }
+func (m *Mailbox) take(base []byte) { m.taken[maphash.Bytes(m.takenSeed, base)] = struct{}{} }
 
 func (m *Mailbox) isTaken(base string) bool {
-	_, ok := m.taken[maphash.String(takenSeed, base)]
+	_, ok := m.taken[maphash.String(m.takenSeed, base)]
 	return ok
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -29,6 +30,7 @@ type Mailbox struct {
 	saved     savedDates
 	loaded    bool                // all messages have their places
 	taken     map[uint64]struct{} // hashes of all base names, once something was copied
+	takenSeed maphash.Seed        // an owner cannot know it
 	uncounted counts              // what was expunged and is not in maildirsize yet
 	buf       []byte
 	times     dirTimes // of the last quiet scan
