@@ -25,8 +25,9 @@ var version = "unknown"
 const (
 	defaultConfig = "/etc/culver/culver.conf"
 
-	exitUsage = 64
-	exitTemp  = 75
+	exitUsage  = 64
+	exitTemp   = 75
+	exitOption = 89 // Dovecot's, of an option before the command
 )
 
 // world is what a command meets: tests have one of their own.
@@ -53,7 +54,7 @@ func run(args []string, w world) int {
 	g, words, err := parseGlobals(args)
 	if err != nil {
 		fmt.Fprintln(w.errs, "doveadm:", err)
-		return exitUsage
+		return exitOption
 	}
 	if g.version {
 		fmt.Fprintln(w.out, "doveadm", version)
@@ -103,7 +104,7 @@ func wrong(w world, err error) int {
 	var u *command.UsageError
 	if errors.As(err, &u) {
 		io.WriteString(w.errs, u.Text())
-		return exitUsage
+		return u.Exit()
 	}
 	fmt.Fprintln(w.errs, "doveadm:", err)
 	return exitTemp

@@ -314,7 +314,7 @@ func (r *run) prints(cols []command.Column, formatter string) error {
 		NoHeader: r.g.NoHeader, Users: r.many, Terminal: r.g.OutTerminal, Width: r.g.Width,
 	})
 	if err != nil {
-		return usage(err.Error())
+		return err
 	}
 	r.out = newOutput(printer, len(cols), newTurns(r.ordered, maxHeld, max(maxAhead, 4*r.workers)))
 	return nil

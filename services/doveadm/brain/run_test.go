@@ -95,7 +95,7 @@ func TestNothingIsTouchedWhereTheCommandIsWrong(t *testing.T) {
 	}{
 		{"unknown search key", []string{"search", "-A", "mailbx", "INBOX"}, 75, "mailbx"},
 		{"expunge without a mailbox", []string{"expunge", "-A", "all"}, 64, "MAILBOX in all search branches"},
-		{"unknown formatter", []string{"-f", "search", "-A", "all"}, 64, "unknown formatter"},
+		{"unknown formatter", []string{"-f", "search", "-A", "all"}, 75, "unknown formatter"},
 		{"a search in a batch", []string{"batch", "-A", ":", "search", "nonsense"}, 75, "nonsense"},
 		{"users file missing", []string{"search", "-F", filepath.Join(dir, "no"), "all"}, 75, "no such file"},
 		{"message missing", []string{"save", "-A", filepath.Join(dir, "no")}, 75, "no such file"},

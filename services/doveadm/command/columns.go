@@ -154,7 +154,9 @@ func checkFetch(p Parsed) *UsageError {
 	}
 	for _, f := range fields {
 		if !isFetchField(f) {
-			return p.Spec.wrong("unknown field "+Quote(f), hintOf(f, fetchFields))
+			e := p.Spec.wrong("unknown field "+Quote(f), hintOf(f, fetchFields))
+			e.Word = true
+			return e
 		}
 	}
 	return nil

@@ -2,8 +2,13 @@ package command
 
 import "strings"
 
-// ExitUsage is the exit status, and the wire's status, of every UsageError.
-const ExitUsage = 64
+// The exit status, and the wire's, of a UsageError: scripts know Dovecot's, which
+// has the second one for a word inside an argument, such as a field of fetch
+// (spec/doveadm.md 2.6).
+const (
+	ExitUsage = 64
+	ExitWord  = 75
+)
 
 // UsageError is a command line that means nothing.
 type UsageError struct {
@@ -12,6 +17,15 @@ type UsageError struct {
 	Hint    string // one line, or ""
 	Usage   string // the lines that show how it is written, or ""
 	Unknown bool   // no such command
+	Word    bool   // the shape is right: a word of an argument is not
+}
+
+// Exit is the status that it ends with.
+func (e *UsageError) Exit() int {
+	if e.Word {
+		return ExitWord
+	}
+	return ExitUsage
 }
 
 // Error gives what is wrong in one line.

@@ -149,7 +149,7 @@ func (o *operation) header() error {
 	}
 	rows, err := format.New(name, o.Out, o.p.Columns(), format.Options{NoHeader: o.NoHeader, Terminal: o.Terminal, Width: o.Width})
 	if err != nil {
-		return failed(exitUsage, "%v", err)
+		return err
 	}
 	o.rows = rows
 	return nil

@@ -155,7 +155,7 @@ func TestWhatTheMasterSaysIsPrinted(t *testing.T) {
 		{name: "a service that is not", line: "service stop lmtp imap", errs: `no service "imap"`, code: 68},
 		{name: "logs", line: "log reopen"},
 		{name: "the end", line: "stop"},
-		{name: "a formatter that is none", line: "who", format: "xml", errs: "unknown formatter", code: 64},
+		{name: "a formatter that is none", line: "who", format: "xml", errs: "unknown formatter", code: 75},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -70,9 +70,7 @@ func (c *call) serve() {
 		c.fail(err)
 	}
 	c.close()
-	if c.touched > 0 {
-		c.tellTouched()
-	}
+	c.tellTouched()
 	c.rows.Status(doveadmproto.StatusText(c.code, doveadmproto.MinorOwn))
 }
 
