@@ -227,7 +227,7 @@ func auth(t *testing.T) Env {
 			}()
 		}
 	}()
-	return with(finished.Bag{"auth_socket_path": path, "mail_location": "maildir:~/Maildir"})
+	return with(finished.Bag{"auth_socket_path": path, "mail_location": "maildir:~/Maildir:CONTROL=/var/control/%u"})
 }
 
 func TestWhatAuthSaysIsPrinted(t *testing.T) {
@@ -237,7 +237,7 @@ func TestWhatAuthSaysIsPrinted(t *testing.T) {
 		name, line, out, errs string
 		code                  int
 	}{
-		{name: "a user", line: "user bob", out: "field\tvalue\nuid\t1000\ngid\t1001\nhome\t/home/bob\nquota_rule\t*:storage=1G\nmail\tmaildir:~/Maildir\n"},
+		{name: "a user", line: "user bob", out: "field\tvalue\nuid\t1000\ngid\t1001\nhome\t/home/bob\nquota_rule\t*:storage=1G\nmail\tmaildir:~/Maildir:CONTROL=/var/control/bob\n"},
 		{name: "a field", line: "user -f home bob", out: "/home/bob\n"},
 		{name: "a field that is not there", line: "user -f nonsense bob"},
 		{name: "the userdb's answer", line: "user -u bob", out: "userdb: bob\n  user      : bob\n  uid       : 1000\n  gid       : 1001\n  home      : /home/bob\n  quota_rule: *:storage=1G\n"},

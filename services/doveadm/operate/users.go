@@ -137,7 +137,7 @@ func (o *operation) oneUser(u authproto.User) error {
 		// The mail location is a setting that the userdb may overrule; it is
 		// part of the answer either way.
 		if cfg, err := o.Load(); err == nil && u.Fields["mail"] == "" {
-			if mail := cfg.Global.String("mail_location"); mail != "" {
+			if mail, err := expand(cfg.Global.String("mail_location"), u.Name, fields); err == nil && mail != "" {
 				fields = append(fields, pair{"mail", mail})
 			}
 		}
