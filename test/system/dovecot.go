@@ -135,41 +135,96 @@ func say(input string, command []string) (Said, error) {
 // IMAP runs commands, without tags, as one user on an authenticated session, and
 // returns all that the server said. It fails on the first command that is not OK.
 func (d *Dovecot) IMAP(user string, commands ...string) (string, error) {
-	c := exec.Command("/usr/lib/dovecot/imap", "-c", d.conf, "-u", user)
-	in, err := c.StdinPipe()
+	s, err := d.OpenIMAP(user)
 	if err != nil {
 		return "", err
 	}
-	out, err := c.StdoutPipe()
+	for _, cmd := range commands {
+		if _, err := s.Command(cmd); err != nil {
+			return "", errors.Join(err, s.Close())
+		}
+	}
+	err = s.Close()
+	return s.said.String(), err
+}
+
+// IMAPSession is one user's authenticated session.
+type IMAPSession struct {
+	user        string
+	run         *exec.Cmd
+	in          io.WriteCloser
+	out         *bufio.Reader
+	said, error strings.Builder
+	tags        int
+}
+
+// OpenIMAP begins a session on a pipe.
+func (d *Dovecot) OpenIMAP(user string) (*IMAPSession, error) {
+	s := &IMAPSession{user: user, run: exec.Command("/usr/lib/dovecot/imap", "-c", d.conf, "-u", user)}
+	in, err := s.run.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.run.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.run.Stderr = &s.error
+	s.in, s.out = in, bufio.NewReader(io.TeeReader(out, &s.said))
+	return s, s.run.Start()
+}
+
+// Command sends one without its tag and gives all that was said up to its end,
+// which must be OK.
+func (s *IMAPSession) Command(cmd string) (string, error) {
+	tag, err := s.Send(cmd)
 	if err != nil {
 		return "", err
 	}
-	var said, errOut strings.Builder
-	c.Stderr = &errOut
-	if err := c.Start(); err != nil {
-		return "", err
+	said, err := s.Until(tag)
+	if line := said[strings.LastIndex("\n"+strings.TrimSuffix(said, "\n"), "\n"):]; err == nil && !strings.HasPrefix(line, tag+"OK") {
+		err = fmt.Errorf("imap for %s: %s: got %q", s.user, cmd, line)
 	}
-	// One at a time: at LOGOUT, as at the end of its input, the server drops what it
-	// could not send yet.
-	lines := bufio.NewReader(io.TeeReader(out, &said))
-	for i, cmd := range append(commands, "LOGOUT") {
-		tag := fmt.Sprintf("a%d ", i)
-		fmt.Fprintf(in, "%s%s\r\n", tag, cmd)
-		line := ""
-		for err == nil && !strings.HasPrefix(line, tag) {
-			line, err = lines.ReadString('\n')
+	return said, err
+}
+
+// Send sends a command and does not wait; its tag comes back with a space.
+func (s *IMAPSession) Send(cmd string) (tag string, err error) {
+	s.tags++
+	tag = fmt.Sprintf("a%d ", s.tags)
+	return tag, s.Line(tag + cmd)
+}
+
+// Line sends a line as it is.
+func (s *IMAPSession) Line(text string) error {
+	_, err := io.WriteString(s.in, text+"\r\n")
+	return err
+}
+
+// Until reads lines up to one with this beginning.
+func (s *IMAPSession) Until(prefix string) (string, error) {
+	var all strings.Builder
+	for {
+		line, err := s.out.ReadString('\n')
+		all.WriteString(line)
+		if err != nil {
+			return all.String(), fmt.Errorf("imap for %s: no line %q: got %q: %w: %s", s.user, prefix, all.String(), err, s.error.String())
 		}
-		if err != nil || !strings.HasPrefix(line, tag+"OK") {
-			err = fmt.Errorf("imap for %s: %s: got %q (%v)", user, cmd, line, err)
-			break
+		if strings.HasPrefix(line, prefix) {
+			return all.String(), nil
 		}
 	}
-	in.Close()
-	io.Copy(io.Discard, lines)
-	if err = errors.Join(err, c.Wait()); err != nil {
-		return "", fmt.Errorf("%w: %s", err, errOut.String())
+}
+
+// Close logs out.
+func (s *IMAPSession) Close() error {
+	_, err := s.Command("LOGOUT")
+	s.in.Close()
+	io.Copy(io.Discard, s.out)
+	if err = errors.Join(err, s.run.Wait()); err != nil {
+		return fmt.Errorf("%w: %s", err, s.error.String())
 	}
-	return said.String(), nil
+	return nil
 }
 
 // Log is what Dovecot wrote of warnings and errors so far.
