@@ -6,6 +6,9 @@ MANDIR     ?= $(PREFIX)/share/man
 LIBEXECDIR ?= $(PREFIX)/libexec/culver
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 FUZZTIME   ?= 10s
 GO         ?= go
 
@@ -76,12 +79,15 @@ run: build
 	$(BUILD) -o bin/test/ ./test/demo
 	bin/test/demo -foreground
 
+# doveadm is culver-doveadm on PATH: the bare name is Dovecot's where both are
+# installed.
 install: build
-	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
+	install -d $(addprefix $(DESTDIR),$(LIBEXECDIR) $(PREFIX)/sbin $(PREFIX)/bin)
 	install -m 0755 $(addprefix bin/,$(PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/
 	ln -sf $(LIBEXECDIR)/culver $(DESTDIR)$(PREFIX)/sbin/culver
 	ln -sf $(LIBEXECDIR)/lmtp-load $(DESTDIR)$(PREFIX)/bin/lmtp-load
-	ln -sf $(LIBEXECDIR)/doveadm $(DESTDIR)$(PREFIX)/bin/doveadm
+	ln -sf $(LIBEXECDIR)/doveadm $(DESTDIR)$(PREFIX)/bin/culver-doveadm
+	scripts/install-completion bin/doveadm $(addprefix $(DESTDIR),$(BASHDIR) $(ZSHDIR) $(FISHDIR))
 	scripts/install-config $(DESTDIR)$(SYSCONFDIR)
 	scripts/install-man $(DESTDIR)$(MANDIR)
 	scripts/install-units $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)

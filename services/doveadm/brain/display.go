@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culver/internal/doveadmproto"
+	"culver/services/doveadm/command"
 	"culver/services/doveadm/format"
 )
 
@@ -86,7 +87,7 @@ func summary(s sum, stopped bool, journal string) string {
 	if stopped {
 		line += "; stopped before the end"
 		if journal != "" {
-			line += ", go on with: doveadm resume " + journal
+			line += ", go on with: " + command.Program + " resume " + journal
 		}
 	}
 	return line

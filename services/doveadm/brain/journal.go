@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/doveadmproto"
+	"culver/services/doveadm/command"
 )
 
 // A journal is a header line and then a line for each user begun ("+user") and
@@ -70,7 +71,7 @@ func newJournal(name string, h header) (*journal, error) {
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, usage("journal " + name + " is there already; go on with it by: doveadm resume " + name)
+		return nil, usage("journal " + name + " is there already; go on with it by: " + command.Program + " resume " + name)
 	} else if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}

@@ -55,7 +55,7 @@ func TestResume(t *testing.T) {
 			g := Global{Settings: Settings{Socket: s.socket, Workers: 1}, Interrupt: interrupt}
 			words := append([]string{tt.words[0], "-F", users, "--journal", file}, tt.words[1:]...)
 			got := doveadm(t, g, words...)
-			if got.code != 75 || !strings.Contains(got.errs, "go on with: doveadm resume "+file) {
+			if got.code != 75 || !strings.Contains(got.errs, "go on with: culver-doveadm resume "+file) {
 				t.Fatalf("got %+v", got)
 			}
 			if again := doveadm(t, g, words...); again.code != 64 {

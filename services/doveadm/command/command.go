@@ -102,7 +102,7 @@ func CommonOptions() []Option {
 // is wrong is a *UsageError.
 func Find(words []string) (*Spec, []string, error) {
 	if len(words) == 0 {
-		return nil, nil, &UsageError{What: "no command", Hint: "doveadm help lists the commands", Unknown: true}
+		return nil, nil, &UsageError{What: "no command", Hint: Program + " help lists the commands", Unknown: true}
 	}
 	var best *Spec
 	var rest []string

@@ -86,7 +86,7 @@ func unknown(words []string) *UsageError {
 		hint = didYouMean(said, names)
 	}
 	if hint == "" {
-		hint = "doveadm help lists the commands"
+		hint = Program + " help lists the commands"
 	}
 	return &UsageError{What: "unknown command " + Quote(said), Hint: hint, Unknown: true}
 }

@@ -1,6 +1,6 @@
 package command
 
-//go:generate go run ./mkdoc ../../../docs/doveadm.1.md
+//go:generate go run ./mkdoc ../../../docs/culver-doveadm.1.md
 
 // What every per-user command has before its own options, in this order on the
 // wire.

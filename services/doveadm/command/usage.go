@@ -2,9 +2,13 @@ package command
 
 import "strings"
 
+// Program is what the command is called where people type it: doveadm is
+// Dovecot's where both are installed.
+const Program = "culver-doveadm"
+
 // Usage is the command's line, without "usage:".
 func (s *Spec) Usage() string {
-	line := "doveadm " + s.Name
+	line := Program + " " + s.Name
 	if s.PerUser {
 		line += " [-u user|mask | -A | -F file] [-S socket]"
 	}

@@ -99,9 +99,9 @@ var queryWords = strings.Fields("all answered bcc before body cc deleted draft f
 // bash writes a script that needs bash alone. It reads the words before the one
 // being typed as doveadm does: options aside, the name is the longest that fits.
 func bash(w io.Writer) {
-	fmt.Fprint(w, `# bash completion for doveadm; source it, or put it into
-# /usr/share/bash-completion/completions/doveadm
-_doveadm() {
+	fmt.Fprint(w, `# bash completion for culver-doveadm; source it, or put it into
+# /usr/share/bash-completion/completions/culver-doveadm
+_culver_doveadm() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}" name="" i word words=""
     for ((i = 1; i < COMP_CWORD; i++)); do
         word="${COMP_WORDS[i]}"
@@ -109,7 +109,7 @@ _doveadm() {
         -f | -c | -o | -u | -F | -S) ((i++)); continue ;;
         -*) continue ;;
         esac
-        case " $(_doveadm_next "$name") " in
+        case " $(_culver_doveadm_next "$name") " in
         *" $word "*) name="${name:+$name }$word" ;;
         *) break ;;
         esac
@@ -121,43 +121,46 @@ _doveadm() {
 	fmt.Fprint(w, `    -c | -F | --user-file | --failed-file | --journal | --plan) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
     case "$cur" in
-    -*) words="$(_doveadm_options "$name")" ;;
-    *) words="$(_doveadm_next "$name")"; [ -n "$words" ] || words="$(_doveadm_words "$name")" ;;
+    -*) words="$(_culver_doveadm_options "$name")" ;;
+    *) words="$(_culver_doveadm_next "$name")"; [ -n "$words" ] || words="$(_culver_doveadm_words "$name")" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$cur"))
     case "$name" in
     save | apply | resume) COMPREPLY+=($(compgen -f -- "$cur")) ;;
     esac
 }
-_doveadm_next() {
+_culver_doveadm_next() {
     case "$1" in
 `)
 	for _, p := range prefixes() {
 		fmt.Fprintf(w, "    %s) echo %s ;;\n", quote(p), quote(strings.Join(next(p), " ")))
 	}
-	fmt.Fprint(w, "    esac\n}\n_doveadm_options() {\n    case \"$1\" in\n    '') echo '-D -v -f -h -c -o --help --version' ;;\n")
+	fmt.Fprint(w, "    esac\n}\n_culver_doveadm_options() {\n    case \"$1\" in\n    '') echo '-D -v -f -h -c -o --help --version' ;;\n")
 	for _, s := range command.Table() {
 		fmt.Fprintf(w, "    %s) echo %s ;;\n", quote(s.Name), quote(strings.Join(optionWords(&s), " ")))
 	}
-	fmt.Fprint(w, "    esac\n}\n_doveadm_words() {\n    case \"$1\" in\n")
+	fmt.Fprint(w, "    esac\n}\n_culver_doveadm_words() {\n    case \"$1\" in\n")
 	for _, s := range command.Table() {
 		if words := argWords(&s); len(words) > 0 {
 			fmt.Fprintf(w, "    %s) echo %s ;;\n", quote(s.Name), quote(strings.Join(words, " ")))
 		}
 	}
-	fmt.Fprint(w, "    esac\n}\ncomplete -F _doveadm doveadm\n")
+	fmt.Fprint(w, "    esac\n}\ncomplete -F _culver_doveadm culver-doveadm\n")
 }
 
-// zsh uses the script for bash: zsh's own bashcompinit understands it.
+// zsh uses the script for bash: zsh's own bashcompinit understands it. Where zsh
+// found the file by itself, the first key that it reads it for completes too.
 func zsh(w io.Writer) {
-	fmt.Fprint(w, "#compdef doveadm\n# zsh completion for doveadm; source it after compinit.\nautoload -U +X bashcompinit && bashcompinit\n")
+	fmt.Fprint(w, "#compdef culver-doveadm\n# zsh completion for culver-doveadm: _culver-doveadm in a directory of fpath, or\n"+
+		"# sourced after compinit.\nautoload -U +X bashcompinit && bashcompinit\n")
 	bash(w)
+	fmt.Fprint(w, "[[ $funcstack[1] != _culver-doveadm ]] || _bash_complete -F _culver_doveadm\n")
 }
 
 // fish writes a line for each word and option.
 func fish(w io.Writer) {
-	fmt.Fprint(w, `# fish completion for doveadm; put it into ~/.config/fish/completions/doveadm.fish
-function __doveadm_name
+	fmt.Fprint(w, `# fish completion for culver-doveadm; put it into ~/.config/fish/completions/culver-doveadm.fish
+function __culver_doveadm_name
     set -l name
     set -l words (commandline -opc)
     set -e words[1]
@@ -177,18 +180,18 @@ function __doveadm_name
     end
     string join ' ' $name
 end
-function __doveadm_at
-    set -l name (__doveadm_name)
+function __culver_doveadm_at
+    set -l name (__culver_doveadm_name)
     test "$name" = "$argv[1]"
 end
-function __doveadm_in
-    set -l name (__doveadm_name)
+function __culver_doveadm_in
+    set -l name (__culver_doveadm_name)
     test "$name" = "$argv[1]"; or string match -q -- "$argv[1] *" "$name"
 end
-complete -c doveadm -f
+complete -c culver-doveadm -f
 `)
 	for _, o := range globalOptions {
-		fmt.Fprintf(w, "complete -c doveadm -n '__doveadm_at \"\"' %s\n", fishOption(o))
+		fmt.Fprintf(w, "complete -c culver-doveadm -n '__culver_doveadm_at \"\"' %s\n", fishOption(o))
 	}
 	help := map[string]string{}
 	for _, s := range command.Table() {
@@ -197,15 +200,15 @@ complete -c doveadm -f
 	for _, p := range prefixes() {
 		for _, word := range next(p) {
 			full := strings.TrimPrefix(p+" "+word, " ")
-			fmt.Fprintf(w, "complete -c doveadm -n '__doveadm_at \"%s\"' -a %s -d %s\n", p, word, quote(help[full]))
+			fmt.Fprintf(w, "complete -c culver-doveadm -n '__culver_doveadm_at \"%s\"' -a %s -d %s\n", p, word, quote(help[full]))
 		}
 	}
 	for _, s := range command.Table() {
 		for _, o := range s.AllOptions() {
-			fmt.Fprintf(w, "complete -c doveadm -n '__doveadm_in \"%s\"' %s\n", s.Name, fishOption(o))
+			fmt.Fprintf(w, "complete -c culver-doveadm -n '__culver_doveadm_in \"%s\"' %s\n", s.Name, fishOption(o))
 		}
 		if words := argWords(&s); len(words) > 0 {
-			fmt.Fprintf(w, "complete -c doveadm -n '__doveadm_in \"%s\"' -a %s\n", s.Name, quote(strings.Join(words, " ")))
+			fmt.Fprintf(w, "complete -c culver-doveadm -n '__culver_doveadm_in \"%s\"' -a %s\n", s.Name, quote(strings.Join(words, " ")))
 		}
 	}
 }

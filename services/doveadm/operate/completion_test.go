@@ -22,7 +22,7 @@ func completed(t *testing.T, words ...string) []string {
 	for _, w := range words {
 		fmt.Fprintf(&script, "'%s' ", w)
 	}
-	fmt.Fprintf(&script, ")\nCOMP_CWORD=%d\n_doveadm\nprintf '%%s\\n' \"${COMPREPLY[@]}\"\n", len(words)-1)
+	fmt.Fprintf(&script, ")\nCOMP_CWORD=%d\n_culver_doveadm\nprintf '%%s\\n' \"${COMPREPLY[@]}\"\n", len(words)-1)
 	out, err := exec.Command("bash", "-c", script.String()).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -38,15 +38,15 @@ func TestBashCompletes(t *testing.T) {
 		words []string
 		want  []string // all of them
 	}{
-		{"a command", []string{"doveadm", "exp"}, []string{"expunge"}},
-		{"a command after options", []string{"doveadm", "-f", "json", "-v", "sea"}, []string{"search"}},
-		{"the second word", []string{"doveadm", "mailbox", "su"}, []string{"subscribe"}},
-		{"the third word", []string{"doveadm", "auth", "cache", ""}, []string{"flush"}},
-		{"an option of the command", []string{"doveadm", "expunge", "-u", "alice", "--dr"}, []string{"--dry-run"}},
-		{"a key of a query", []string{"doveadm", "search", "-u", "search", "mailbox", "INBOX", "savedb"}, []string{"savedbefore"}},
-		{"a formatter", []string{"doveadm", "-f", "nd"}, []string{"ndjson"}},
-		{"a field", []string{"doveadm", "mailbox", "status", "vs"}, []string{"vsize"}},
-		{"nothing it does not know", []string{"doveadm", "nonsense", "x"}, nil},
+		{"a command", []string{"culver-doveadm", "exp"}, []string{"expunge"}},
+		{"a command after options", []string{"culver-doveadm", "-f", "json", "-v", "sea"}, []string{"search"}},
+		{"the second word", []string{"culver-doveadm", "mailbox", "su"}, []string{"subscribe"}},
+		{"the third word", []string{"culver-doveadm", "auth", "cache", ""}, []string{"flush"}},
+		{"an option of the command", []string{"culver-doveadm", "expunge", "-u", "alice", "--dr"}, []string{"--dry-run"}},
+		{"a key of a query", []string{"culver-doveadm", "search", "-u", "search", "mailbox", "INBOX", "savedb"}, []string{"savedbefore"}},
+		{"a formatter", []string{"culver-doveadm", "-f", "nd"}, []string{"ndjson"}},
+		{"a field", []string{"culver-doveadm", "mailbox", "status", "vs"}, []string{"vsize"}},
+		{"nothing it does not know", []string{"culver-doveadm", "nonsense", "x"}, nil},
 	} {
 		if got := completed(t, tt.words...); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
@@ -59,13 +59,13 @@ func TestFishCompletes(t *testing.T) {
 	mailtest.NeedProgram(t, "fish", "fish")
 	script, _, _ := ran(t, Env{}, "completion", "fish")
 	for line, want := range map[string]string{
-		"doveadm exp":                             "expunge",
-		"doveadm mailbox su":                      "subscribe",
-		"doveadm -v auth cache ":                  "flush",
-		"doveadm expunge -u alice --dr":           "--dry-run",
-		"doveadm search mailbox INBOX savedb":     "savedbefore",
-		"doveadm -f nd":                           "ndjson",
-		"doveadm -f json search -u search savedb": "savedbefore",
+		"culver-doveadm exp":                             "expunge",
+		"culver-doveadm mailbox su":                      "subscribe",
+		"culver-doveadm -v auth cache ":                  "flush",
+		"culver-doveadm expunge -u alice --dr":           "--dry-run",
+		"culver-doveadm search mailbox INBOX savedb":     "savedbefore",
+		"culver-doveadm -f nd":                           "ndjson",
+		"culver-doveadm -f json search -u search savedb": "savedbefore",
 	} {
 		c := exec.Command("fish", "-c", "source - ; complete -C '"+line+"'")
 		c.Stdin = strings.NewReader(script)

@@ -11,7 +11,7 @@ import (
 
 // Overview writes a line for each command.
 func Overview(w io.Writer) {
-	fmt.Fprint(w, "usage: doveadm [-Dv] [-f format] [-h] [-c file] [-o setting=value] command [arguments]\n\n")
+	fmt.Fprint(w, "usage: "+command.Program+" [-Dv] [-f format] [-h] [-c file] [-o setting=value] command [arguments]\n\n")
 	width := 0
 	for _, s := range command.Table() {
 		width = max(width, len(s.Name))
@@ -19,12 +19,12 @@ func Overview(w io.Writer) {
 	for _, s := range command.Table() {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, s.Name, s.Help)
 	}
-	fmt.Fprint(w, "\ndoveadm help COMMAND explains one; see doveadm(1).\n")
+	fmt.Fprintf(w, "\n%s help COMMAND explains one; see %[1]s(1).\n", command.Program)
 }
 
 // Help writes what there is to know of one command.
 func Help(w io.Writer, s *command.Spec) {
-	fmt.Fprintf(w, "doveadm %s: %s\n\nusage: %s\n", s.Name, s.Help, s.Usage())
+	fmt.Fprintf(w, "%s %s: %s\n\nusage: %s\n", command.Program, s.Name, s.Help, s.Usage())
 	if s.Long != "" {
 		fmt.Fprintf(w, "\n%s\n", s.Long)
 	}

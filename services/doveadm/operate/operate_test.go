@@ -353,10 +353,10 @@ func TestOffline(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string][]string{
-		"help":                {"  expunge ", "  mailbox status ", "doveadm help COMMAND"},
-		"help expunge":        {"usage: doveadm expunge [-u user|mask", "-d, --delete-empty-mailbox", "--dry-run", "Arguments:\n  query"},
+		"help":                {"  expunge ", "  mailbox status ", "culver-doveadm help COMMAND"},
+		"help expunge":        {"usage: culver-doveadm expunge [-u user|mask", "-d, --delete-empty-mailbox", "--dry-run", "Arguments:\n  query"},
 		"help mailbox status": {"fields", "-t, --total-sum"},
-		"help mailbox":        {"doveadm mailbox create", "doveadm mailbox unsubscribe"},
+		"help mailbox":        {"culver-doveadm mailbox create", "culver-doveadm mailbox unsubscribe"},
 		"help quota get":      {"Prints: root type value limit percent (table"},
 	} {
 		out, errs, code := ran(t, Env{}, strings.Fields(line)...)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"culver/internal/password"
+	"culver/services/doveadm/command"
 )
 
 // pw hashes a password, or tests one against a hash.
@@ -39,7 +40,7 @@ func (o *operation) pw() error {
 	}
 	stored, err := password.Hash(scheme, plain, rounds)
 	if errors.Is(err, password.ErrScheme) {
-		return failed(exitUsage, "%v (doveadm pw -l lists them)", err)
+		return failed(exitUsage, "%v (%s pw -l lists them)", err, command.Program)
 	}
 	if err != nil {
 		return failed(exitUsage, "%v", err)

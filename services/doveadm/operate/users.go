@@ -245,7 +245,7 @@ func (o *operation) authLookup() error {
 // password is wrong would be a lie.
 func (o *operation) authLogin() error {
 	return failed(exitUnavailable, "auth in this version answers lookups only and checks no passwords: "+
-		"see doveadm auth lookup, and doveadm pw -t HASH for one hash")
+		"see %s auth lookup, and %[1]s pw -t HASH for one hash", command.Program)
 }
 
 // authCacheFlush says the truth: auth reads its sources when they change and

@@ -1,4 +1,4 @@
-// Command mkdoc writes the manual page doveadm(1) from the table of commands:
+// Command mkdoc writes the manual page culver-doveadm(1) from the table of commands:
 // mkdoc FILE.
 //
 // Runs as:   a developer, by go generate.

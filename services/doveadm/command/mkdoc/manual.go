@@ -27,7 +27,7 @@ var groups = map[string]string{
 	"completion":       "THE SYSTEM",
 }
 
-// page is doveadm(1).
+// page is culver-doveadm(1).
 func page() string {
 	m := &manual{}
 	m.WriteString(before)

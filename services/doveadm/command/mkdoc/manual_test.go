@@ -11,7 +11,7 @@ import (
 
 func readPage(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../../../docs/doveadm.1.md")
+	text, err := os.ReadFile("../../../../docs/culver-doveadm.1.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func readPage(t *testing.T) string {
 func TestManualIsInStepWithTheTable(t *testing.T) {
 	t.Parallel()
 	if readPage(t) != page() {
-		t.Error("docs/doveadm.1.md is stale: go generate ./services/doveadm/command")
+		t.Error("docs/culver-doveadm.1.md is stale: go generate ./services/doveadm/command")
 	}
 }
 
@@ -31,7 +31,7 @@ func TestManualNamesEveryFieldAndFormat(t *testing.T) {
 	text := readPage(t)
 	for _, name := range append(command.FetchFields(), format.Names()...) {
 		if !strings.Contains(text, "**"+name+"**") {
-			t.Errorf("docs/doveadm.1.md does not name %s", name)
+			t.Errorf("docs/culver-doveadm.1.md does not name %s", name)
 		}
 	}
 }
