@@ -91,7 +91,38 @@ func (l *listLock) held() error {
 	return nil
 }
 
+// become gives the lock's file another text and another name, which ends the
+// lock. The text is durable by then.
+func (l *listLock) become(name string, text []byte) error {
+	for n := 0; n < len(text); {
+		m, err := again(func() (int, error) { return unix.Pwrite(l.fd, text[n:], int64(n)) })
+		if err != nil {
+			return classed("write", name, err)
+		}
+		n += m
+	}
+	err := unix.Ftruncate(l.fd, int64(len(text)))
+	if err == nil && !l.s.c.NoSync {
+		err = unix.Fdatasync(l.fd)
+	}
+	if err != nil {
+		return classed("write", name, err)
+	}
+	if err := l.held(); err != nil {
+		return err
+	}
+	if err := unix.Renameat(l.at, lockName, l.at, name); err != nil {
+		return classed("rename", name, err)
+	}
+	unix.Close(l.fd)
+	l.fd = -1
+	return nil
+}
+
 func (l *listLock) release() {
+	if l.fd < 0 {
+		return
+	}
 	if sameFile(l.fd, l.at, lockName) {
 		unix.Unlinkat(l.at, lockName, 0)
 	}

@@ -24,10 +24,34 @@ func (m *Mailbox) number() error {
 		return err
 	}
 	defer lock.release()
+	if err := m.readList(); err == unix.ENOENT {
+		return m.firstList(lock)
+	}
 	if err := m.currentList(lock); err != nil {
 		return err
 	}
 	return m.assign(lock)
+}
+
+// firstList makes the list of a folder that has none, with all messages in it:
+// one file, which was the lock until then, and one sync. Should a crash lose its
+// name, the next list has another UIDVALIDITY.
+func (m *Mailbox) firstList(lock *listLock) error {
+	if err := m.newList(); err != nil {
+		return err
+	}
+	var err error
+	if m.list.header.guid, err = newGUID128(); err != nil {
+		return err
+	}
+	fresh, text, err := m.fresh()
+	if err != nil {
+		return err
+	}
+	if err := lock.become(listName, append(m.list.header.text(uint32(len(fresh))+1), text...)); err != nil {
+		return err
+	}
+	return m.readList()
 }
 
 // readList reads the list from where it was read last, or anew if it is another
@@ -35,14 +59,14 @@ func (m *Mailbox) number() error {
 func (m *Mailbox) readList() error {
 	validity := m.list.header.validity
 	fresh, err := m.list.open(m.control)
-	if err != nil {
-		return err
-	}
 	if fresh && !m.loaded {
 		m.order = m.order[:0]
 		for i := range m.entries {
 			m.entries[i].uid, m.entries[i].extra = 0, 0
 		}
+	}
+	if err != nil {
+		return err
 	}
 	if err := m.list.read(m.buf, m.record); err != nil {
 		return err
@@ -160,26 +184,13 @@ func (m *Mailbox) unnumbered() (n int) {
 	return n
 }
 
-// assign numbers what has no UID yet, in the order of delivery.
+// assign numbers what has no UID yet.
 func (m *Mailbox) assign(lock *listLock) error {
-	var fresh []uint32
-	for i := range m.entries {
-		if m.entries[i].uid == 0 {
-			fresh = append(fresh, uint32(i))
-		}
+	fresh, text, err := m.fresh()
+	if err != nil || len(fresh) == 0 {
+		return err
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	slices.SortFunc(fresh, func(a, b uint32) int { return byDelivery(m.base(&m.entries[a]), m.base(&m.entries[b])) })
 	first := m.list.next()
-	if uint64(first)+uint64(len(fresh)) > maxUID {
-		return fmt.Errorf("%w: no UIDs are left", ErrUIDList)
-	}
-	var text []byte
-	for i, at := range fresh {
-		text = appendRecord(text, first+uint32(i), "", string(m.base(&m.entries[at])))
-	}
 	if err := m.appendList(lock, text); err != nil {
 		return err
 	}
@@ -188,6 +199,25 @@ func (m *Mailbox) assign(lock *listLock) error {
 	}
 	m.order = append(m.order, fresh...)
 	return nil
+}
+
+// fresh gives the messages that have no UID yet, in the order of delivery, and
+// the records that give them the next ones.
+func (m *Mailbox) fresh() (fresh []uint32, text []byte, err error) {
+	for i := range m.entries {
+		if m.entries[i].uid == 0 {
+			fresh = append(fresh, uint32(i))
+		}
+	}
+	slices.SortFunc(fresh, func(a, b uint32) int { return byDelivery(m.base(&m.entries[a]), m.base(&m.entries[b])) })
+	first := m.list.next()
+	if uint64(first)+uint64(len(fresh)) > maxUID {
+		return nil, nil, fmt.Errorf("%w: no UIDs are left", ErrUIDList)
+	}
+	for i, at := range fresh {
+		text = appendRecord(text, first+uint32(i), "", string(m.base(&m.entries[at])))
+	}
+	return fresh, text, nil
 }
 
 // appendList adds records to the list and reads them back, so that what is in
