@@ -52,7 +52,7 @@ func (t *trial) run(dir string, p plan) error {
 	for round := range p.rounds {
 		for i, name := range t.contestants {
 			fmt.Fprintf(os.Stderr, "round %d, %s: %s\n", round+1, t.name, name)
-			c := contestant{name: name, dir: fmt.Sprintf("%s/%d-%d", dir, round, i), users: t.users, template: template}
+			c := contestant{name: name, base: fmt.Sprintf("%s/%d-%d", dir, round, i), users: t.users, template: template}
 			if err := c.measure(t.steps, took); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -64,7 +64,6 @@ func (t *trial) run(dir string, p plan) error {
 // measure runs all steps on one server, which sees the mailboxes for the first
 // time where a step says so.
 func (c *contestant) measure(steps []step, took map[string]map[string][]spent) (err error) {
-	defer os.RemoveAll(c.dir)
 	defer func() {
 		if serr := c.end(); err == nil {
 			err = serr
