@@ -43,6 +43,13 @@ func (o *output) option(words []string) {
 	}
 }
 
+// kin tells whether the client is of our kind.
+func (o *output) kin() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.own
+}
+
 // reply adds a piece of the reply stream.
 func (o *output) reply(b []byte) error {
 	o.mu.Lock()

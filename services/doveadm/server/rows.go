@@ -13,6 +13,7 @@ type rows struct {
 	to     *output // nil: nobody sees the values
 	user   []byte  // the first value of each row, escaped and with its TAB; nil for none
 	width  int     // values of a row
+	pad    bool    // a row that was cut short is filled up
 	cell   int     // which of the row's values comes next
 	last   byte    // what went out last
 	status []byte
@@ -51,6 +52,7 @@ func (r *rows) values(b []byte) error {
 	}
 	if r.user == nil {
 		r.last = b[len(b)-1]
+		r.cell = (r.cell + bytes.Count(b, tab)) % r.width
 		return r.to.reply(b)
 	}
 	out := r.buf[:0]
@@ -72,14 +74,21 @@ func (r *rows) values(b []byte) error {
 	return r.to.reply(out)
 }
 
+var tab = []byte("\t")
+
 // finish ends the reply with a status line. A value whose end never came is
-// ended, so that the line is not taken for a part of it.
+// ended, so that the line is not taken for a part of it. Clients of Dovecot's
+// count cells over all users: half a row of one would shift all that follow.
 func (r *rows) finish(status string) error {
 	end := r.buf[:0]
 	if r.last == 1 { // half an escape
 		end = append(end, '1')
 	}
 	if r.last != 0 && r.last != '\t' {
+		end = append(end, '\t')
+		r.cell = (r.cell + 1) % r.width
+	}
+	for ; r.pad && r.cell > 0; r.cell = (r.cell + 1) % r.width {
 		end = append(end, '\t')
 	}
 	end = append(append(append(end, '\n'), status...), '\n')

@@ -27,8 +27,9 @@ type run struct {
 	mu        sync.Mutex
 	code      int
 	stop      context.CancelFunc // ends the wait for a worker
-	cancelled bool
+	cancelled time.Time          // zero: it is not
 	hires     []*hire
+	briefed   bool // they have their commands
 }
 
 // serve runs the command, unless it failed already, and always ends in a status
@@ -64,26 +65,26 @@ func (r *run) serve() (more bool) {
 // work has the workers do it. more is false when the client's input ended early.
 func (r *run) work(ctx context.Context, out *rows, reads bool) (more bool) {
 	r.column(out)
-	err := r.recruit(ctx)
+	hired, err := r.recruit(ctx)
 	if err != nil {
 		if reads {
 			return r.drain()
 		}
 		return true
 	}
-	r.alive()
-	watchdog := r.watchOver()
-	defer watchdog.Stop()
-	dest := r.hires[0]
+	dest := hired[0]
 	dest.rows = out
+	watchdog := r.watchOver() // before the first word: a worker need not take that
+	defer watchdog.Stop()
+	r.brief(hired)
 	fed := make(chan bool, 1)
 	if reads {
 		go func() { fed <- r.feed(dest) }()
 	} else {
 		fed <- true
 	}
-	if len(r.hires) == 2 {
-		r.pair(dest, r.hires[1])
+	if len(hired) == 2 {
+		r.pair(dest, hired[1])
 	} else {
 		r.end(dest, dest.relay(nil))
 	}
@@ -91,22 +92,29 @@ func (r *run) work(ctx context.Context, out *rows, reads bool) (more bool) {
 }
 
 // column decides whether rows begin with the user's name (spec/doveadm.md 1.6).
+// Where many users' rows follow each other each must be whole, but for a batch's,
+// whose commands have each their own.
 func (r *run) column(out *rows) {
 	n := len(r.p.Columns())
-	if r.s.minor < doveadmproto.MinorNoColumn && r.p.ManyUsers() && n > 0 {
-		out.user, out.width = append([]byte(tabline.Escape(r.cmd.User)), '\t'), n
+	if !r.p.ManyUsers() || n == 0 {
+		return
+	}
+	out.width = n
+	out.pad = r.p.Spec.Name != "batch" && !r.s.out.kin()
+	if r.s.minor < doveadmproto.MinorNoColumn {
+		out.user = append([]byte(tabline.Escape(r.cmd.User)), '\t')
 	}
 }
 
 // recruit asks for the worker, and for the source's where there is one. Pairs
 // ask one after the other: two that each have half of their workers would wait
 // for each other for ever.
-func (r *run) recruit(ctx context.Context) error {
+func (r *run) recruit(ctx context.Context) ([]*hire, error) {
 	users := []string{r.cmd.User}
 	if from := source(r.cmd, r.p); from != "" {
 		if err := checkUser(from); err != nil {
 			r.failFor(from, doveadmproto.NoUser, err.Error(), logline.Warn)
-			return err
+			return nil, err
 		}
 		users = append(users, from)
 		select {
@@ -124,10 +132,18 @@ func (r *run) recruit(ctx context.Context) error {
 			}
 			code, text, l := refusal(err)
 			r.failFor(user, code, text, l)
-			return err
+			return nil, err
 		}
 		hired = append(hired, h)
 	}
+	return hired, nil
+}
+
+// brief tells the workers what to do.
+func (r *run) brief(hired []*hire) {
+	r.mu.Lock()
+	r.hires = hired
+	r.mu.Unlock()
 	hired[0].begin(r.line)
 	if len(hired) == 2 {
 		export := doveadmproto.Command{Verbose: r.cmd.Verbose, Debug: r.cmd.Debug,
@@ -135,13 +151,12 @@ func (r *run) recruit(ctx context.Context) error {
 		hired[1].begin(bytes.TrimSuffix(export.Append(nil), []byte("\n")))
 	}
 	r.mu.Lock()
-	r.hires = hired
-	late := r.cancelled
+	r.briefed = true
+	late := !r.cancelled.IsZero()
 	r.mu.Unlock()
 	if late {
 		r.tell()
 	}
-	return nil
 }
 
 // exportName is the command of a source's worker; no client can send it.
@@ -218,31 +233,43 @@ func (r *run) end(h *hire, err error) {
 func (r *run) alive() { r.pulse.Store(time.Now().UnixNano()) }
 
 // watchOver ends workers that give no sign of life for WorkerTimeout, unless it
-// is the client that everybody waits for.
+// is the client that everybody waits for; and those that go on for as long after
+// a cancel: a worker that its user took over may beat for ever.
 func (r *run) watchOver() *time.Timer {
 	limit := r.f.WorkerTimeout
 	var t *time.Timer
 	t = time.AfterFunc(time.Hour, func() {
 		silent := time.Duration(time.Now().UnixNano() - r.pulse.Load())
 		switch {
+		case r.cancelledFor() >= limit:
+			r.abandon("worker did not stop when it was told to, for ")
 		case r.s.waits.Load() > 0:
 			t.Reset(limit)
 		case silent < limit:
 			t.Reset(limit - silent)
 		default:
-			r.abandon()
+			r.abandon("worker gave no sign of work for ")
 		}
 	})
+	r.alive()
 	t.Reset(limit)
 	return t
 }
 
-func (r *run) abandon() {
+func (r *run) cancelledFor() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cancelled.IsZero() {
+		return 0
+	}
+	return time.Since(r.cancelled)
+}
+
+func (r *run) abandon(why string) {
 	for _, h := range r.hired() {
-		r.failFor(h.user, doveadmproto.TempFail, "worker gave no sign of work for "+r.f.WorkerTimeout.String()+
-			" and is ended (doveadm_worker_timeout)", logline.Error)
-		r.f.Workers.Abandon(h.id)
+		r.failFor(h.user, doveadmproto.TempFail, why+r.f.WorkerTimeout.String()+" and is ended (doveadm_worker_timeout)", logline.Error)
 		h.drop()
+		r.f.Workers.Abandon(h.id)
 	}
 }
 
@@ -255,17 +282,22 @@ func (r *run) hired() []*hire {
 // cancel has the command end before its next message.
 func (r *run) cancel() {
 	r.mu.Lock()
-	again := r.cancelled
-	r.cancelled = true
-	r.mu.Unlock()
+	again, briefed := !r.cancelled.IsZero(), r.briefed
 	if !again {
-		r.stop()
+		r.cancelled = time.Now()
+	}
+	r.mu.Unlock()
+	if again {
+		return
+	}
+	r.stop()
+	if briefed {
 		r.tell()
 	}
 }
 
-// tell sends the workers that there are a cancel; those that come later are told
-// by recruit.
+// tell sends the workers a cancel; those that have no command yet get theirs
+// from brief.
 func (r *run) tell() {
 	for _, h := range r.hired() {
 		go h.send(doveadmproto.ChCancel, nil) // it may be slow to read

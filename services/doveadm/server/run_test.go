@@ -201,6 +201,75 @@ func TestAReplyIsWholeWhateverTheWorkerSends(t *testing.T) {
 	}
 }
 
+func TestHalfARowDoesNotShiftTheNextUsers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		minor       int
+		sends, want string
+	}{
+		{"2.3", 2, "a\t1\tb\t\n+\n", "bob\ta\t1\tbob\tb\t\t\n+\n"},
+		{"2.3, in a value", 2, "a\t1\tb", "bob\ta\t1\tbob\tb\t\t\n-TEMPFAIL\n"},
+		{"2.3, whole", 2, "a\t1\t\n+\n", "bob\ta\t1\t\n+\n"},
+		{"2.4", 3, "a\t1\tb\t\n+\n", "a\t1\tb\t\t\n+\n"},
+		{"2.4, whole", 3, "a\t1\t\n+\n", "a\t1\t\n+\n"},
+	} {
+		w := start(t, testOptions())
+		w.plays("bob", says(tt.sends))
+		if got, _ := w.hello(tt.minor).ask("\tbob\tsearch\t-A\t--\tall\n"); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A worker that its user took over need not read its command, of which a socket
+// takes only so much.
+func TestAWorkerThatDoesNotReadItsCommandIsAbandoned(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.WorkerTimeout = 100 * time.Millisecond
+	w := start(t, o)
+	hold := make(chan struct{})
+	defer close(hold)
+	deaf := func(*fakeWorker) { <-hold }
+	w.plays("ann", deaf)
+	w.plays("mallory", deaf)
+	long := strings.Repeat("x", doveadmproto.MaxLine-200)
+	c := w.hello(2)
+	if got, logs := c.ask("\tann\tsearch\tsubject\t" + long + "\n"); got != "\n-TEMPFAIL\n" || !strings.Contains(logs, "doveadm_worker_timeout") {
+		t.Errorf("got %q, %q", got, logs)
+	}
+	if got, logs := c.ask("\tann\tcopy\tINBOX\tuser\tmallory\tsubject\t" + long + "\n"); got != "\n-TEMPFAIL\n" || !strings.Contains(logs, "doveadm_worker_timeout") {
+		t.Errorf("a pair: got %q, %q", got, logs)
+	}
+}
+
+func TestAWorkerThatDoesNotHeedACancelIsAbandoned(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.WorkerTimeout = 100 * time.Millisecond
+	w := start(t, o)
+	started := make(chan struct{})
+	w.plays("ann", func(k *fakeWorker) {
+		k.take()
+		close(started)
+		for _, err := k.Write(nil); err == nil; <-time.After(10 * time.Millisecond) {
+			_, err = k.Write(doveadmproto.AppendPacket(nil, doveadmproto.ChBeat, nil))
+			if err != nil {
+				return
+			}
+		}
+	})
+	c := w.hello(2)
+	c.send("\tann\tsearch\tall\n")
+	<-started
+	c.send("\t\tCANCEL\n")
+	if got, logs := c.reply(); got != "\n-TEMPFAIL\n" || !strings.Contains(logs, "did not stop") {
+		t.Errorf("got %q, %q", got, logs)
+	}
+	until(t, "Abandon", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.abandoned) == 1 })
+}
+
 func TestAWorkerOfManyWordsDoesNotFillOurLog(t *testing.T) {
 	t.Parallel()
 	w := start(t, testOptions())
