@@ -7,7 +7,11 @@ import (
 	"io"
 )
 
-const packetHead = 5
+const (
+	packetHead = 5
+	// smallPacket is what comes in one piece: a number, of which a part is another.
+	smallPacket = 16
+)
 
 // Packet is what one packet holds, or a piece of it.
 type Packet struct {
@@ -50,7 +54,8 @@ func (p *PacketReader) Next() (Packet, error) {
 			return Packet{Channel: p.ch}, nil
 		}
 	}
-	if _, err := p.r.Peek(1); err != nil {
+	// An end in a small one is told only after what there is of it.
+	if head, err := p.r.Peek(int(min(p.left, smallPacket))); len(head) == 0 {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

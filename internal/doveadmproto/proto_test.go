@@ -1,10 +1,13 @@
 package doveadmproto
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"pgregory.net/rapid"
 )
@@ -174,5 +177,14 @@ func TestLogLinesAreReadInPieces(t *testing.T) {
 	l.Feed([]byte("\x04"+strings.Repeat("x", 5*MaxLogLine)+"\n"), got.Log)
 	if len(got.logs) < 2 || len(l.held) > 2*MaxLogLine {
 		t.Errorf("an endless line: %d lines, %d held", len(got.logs), len(l.held))
+	}
+}
+
+func TestANumberComesInOnePiece(t *testing.T) {
+	t.Parallel()
+	in := AppendPacket(AppendPacket(nil, ChTouched, []byte("1234567890")), ChReply, []byte("\n+\n"))
+	p := NewPacketReader(bufio.NewReader(iotest.OneByteReader(bytes.NewReader(in))))
+	if got, err := p.Next(); err != nil || string(got.Data) != "1234567890" || got.More {
+		t.Errorf("got %q, more %v, %v", got.Data, got.More, err)
 	}
 }
