@@ -116,6 +116,7 @@ func (c *call) open() error {
 	}
 	config.Names = &c.w.names
 	config.Warn = func(text string) { c.log(doveadmproto.LogWarning, "%s", text) }
+	config.Beat = c.beat
 	c.store, c.config = maildir.New(config), config
 	c.mail, c.mailConfig = c.store, config
 	return nil

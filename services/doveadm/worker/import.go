@@ -46,7 +46,7 @@ func (c *call) openSource(location string) error {
 	}
 	config := maildir.Config{
 		Root: l.Root, Inbox: l.Inbox, Control: l.Control, FS: l.Layout == maillocation.LayoutFS, UTF8: l.UTF8,
-		Subscriptions: l.Subscriptions, Host: c.config.Host, NoSync: c.config.NoSync, Names: c.config.Names, Warn: c.config.Warn,
+		Subscriptions: l.Subscriptions, Host: c.config.Host, NoSync: c.config.NoSync, Names: c.config.Names, Warn: c.config.Warn, Beat: c.config.Beat,
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(l.Root, &st); err != nil {

@@ -539,3 +539,24 @@ func TestImport(t *testing.T) {
 		t.Errorf("from another user: got %q, want 1", got)
 	}
 }
+
+// A uid list may be locked for longer than the front waits for a silent worker.
+func TestAWorkerThatWaitsForALockBeats(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.mail("INBOX", 1, "", "Subject: x\n\n")
+	lock := filepath.Join(u.dir, "dovecot-uidlist.lock")
+	if err := os.WriteFile(lock, []byte("1:another.example"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := u.begin("search", "all")
+	if p, err := f.in.Next(); err != nil || p.Channel != doveadmproto.ChBeat {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if s := f.reply(nil); s.code != 0 || len(s.values) != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
