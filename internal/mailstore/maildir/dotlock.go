@@ -166,31 +166,32 @@ func (w *lockWatch) stale(s *Store, at int) bool {
 	return now.Sub(time.Unix(w.mtime.Unix())) >= lockDeadPID && w.deadHere(s.c.Host)
 }
 
-// deadHere: the holder ran on this host and is gone. In the box kill(pid, 0) is
-// refused, as it would be for another user's process; a look at /proc is not.
-// Where /proc is missing or hides others' processes, even the first one cannot
-// be seen, and nobody counts as dead.
+// deadHere: the holder ran on this host and is gone. The box refuses kill and
+// has no /proc, but whoever asks for a process's group hears whether there is
+// such a process, whosever it is.
 func (w *lockWatch) deadHere(host string) bool {
 	pid, at, ok := strings.Cut(strings.TrimSpace(w.text), ":")
 	n, err := strconv.ParseUint(pid, 10, 31)
 	if !ok || err != nil || n == 0 || at != host {
 		return false
 	}
-	var st unix.Stat_t
-	return unix.Stat("/proc/1", &st) == nil && unix.Stat("/proc/"+strconv.FormatUint(n, 10), &st) == unix.ENOENT
+	_, err = unix.Getpgid(int(n))
+	return err == unix.ESRCH
 }
 
 // remove takes a stale lock away. Two waiters may come to that at once: the
 // name is moved aside first, and given back when it was no longer the one that
-// was stale.
+// was stale: a new lock may have the old one's inode, but not its time.
 func (w *lockWatch) remove(s *Store, at int) {
 	aside := lockName + "." + s.uniqueName()
 	if unix.Renameat(at, lockName, at, aside) != nil {
 		return
 	}
 	var st unix.Stat_t
-	if unix.Fstatat(at, aside, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Ino != w.ino {
-		moveNew(at, aside, at, lockName)
+	if unix.Fstatat(at, aside, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && (st.Ino != w.ino || st.Mtim != w.mtime) {
+		if moveNew(at, aside, at, lockName) != nil {
+			unix.Unlinkat(at, aside, 0) // a third one was faster; the holder will notice
+		}
 		return
 	}
 	unix.Unlinkat(at, aside, 0)
