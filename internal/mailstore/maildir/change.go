@@ -142,5 +142,5 @@ func (m *Mailbox) restartPasses() {
 			m.entries[i].pass = 1
 		}
 	}
-	m.pass, m.quietAt = 1, 0
+	m.pass, m.quietAt, m.namedAt = 1, 0, 0
 }

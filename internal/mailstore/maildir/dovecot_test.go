@@ -161,6 +161,8 @@ func besideDovecot(t *testing.T, dir string) {
 		"append":                     appendsBeside,
 		"a random life":              livesBeside,
 		"its lock":                   waitsForDovecot,
+		"a list made shorter":        compactsUnderSession,
+		"saved dates":                savedBeside,
 		"folders":                    foldersBeside,
 		"a folder under a session":   removedUnderSession,
 		"identity":                   identityBeside,
@@ -412,6 +414,73 @@ func waitsForDovecot(t *testing.T, p *peer, s *Store) {
 	}
 	session.end()
 	p.same(s, "INBOX")
+}
+
+// compactsUnderSession: a session that has the folder open, and one that comes
+// later, see the same UIDs when we leave the records of gone messages out.
+func compactsUnderSession(t *testing.T, p *peer, s *Store) {
+	f := inbox(t, s)
+	for range 100 {
+		_, err := f.Save(message("Subject: x\r\n\r\nText\r\n"))
+		must(t, err)
+	}
+	session := p.imap()
+	session.do("SELECT INBOX")
+	m := open(t, s, "INBOX")
+	for i := range 60 {
+		must(t, m.Expunge(i))
+	}
+	aged(t, s.c.Root)
+	if m = open(t, s, "INBOX"); m.list.count != 40 || m.Entry(0).UID != 61 {
+		t.Fatalf("the list has %d records, the first UID is %d", m.list.count, m.Entry(0).UID)
+	}
+	if said := session.do("NOOP"); strings.Count(said, " EXPUNGE\r\n") != 60 {
+		t.Errorf("session heard of %d expunges, want 60", strings.Count(said, " EXPUNGE\r\n"))
+	}
+	session.do(`STORE 1:5 +FLAGS (\Flagged Work)`)
+	session.do("COPY 1:3 INBOX")
+	_, err := open(t, s, "INBOX").Append(Appended{Body: strings.NewReader("Subject: y\n\nText\n")})
+	must(t, err)
+	if said := session.do("NOOP"); !strings.Contains(said, "* 44 EXISTS") {
+		t.Errorf("session heard %s", said)
+	}
+	// The last ones too: their UIDs must not come again.
+	session.do(`STORE 11:* +FLAGS.SILENT (\Deleted)`)
+	session.do("EXPUNGE")
+	aged(t, s.c.Root)
+	if m = open(t, s, "INBOX"); m.list.end > smallList && m.list.count > 13 || m.Len() != 10 || m.UIDNext() != 105 {
+		t.Errorf("the list has %d records, %d messages, next UID %d", m.list.count, m.Len(), m.UIDNext())
+	}
+	p.save("INBOX", "Subject: z\n\nText\n")
+	session.end()
+	p.same(s, "INBOX")
+	if m = open(t, s, "INBOX"); m.Entry(m.Len()-1).UID != 105 {
+		t.Errorf("the last UID is %d, want 105", m.Entry(m.Len()-1).UID)
+	}
+}
+
+// savedBeside: a message that Dovecot moves away and back has its old name and
+// a new date.
+func savedBeside(t *testing.T, p *peer, s *Store) {
+	p.doveadm("", "mailbox", "create", "Foo")
+	for range 2 {
+		p.save("INBOX", "Subject: x\n\nText\n")
+	}
+	now := time.Unix(1_000_000_000, 0)
+	s.c.Now = func() time.Time { return now }
+	m := open(t, s, "INBOX")
+	m.addSaved([]uint32{1, 2}, now)
+	base := m.Base(0)
+	p.doveadm("", "move", "Foo", "mailbox", "INBOX", "uid", "1")
+	p.doveadm("", "move", "INBOX", "mailbox", "Foo", "all")
+	m = open(t, s, "INBOX")
+	if m.Len() != 2 || m.Entry(1).UID != 3 {
+		t.Fatalf("got %d messages, the last %+v", m.Len(), m.Entry(1))
+	}
+	t.Logf("%s came back as %s", base, m.Base(1))
+	if stayed, back := savedDate(t, m, 0), savedDate(t, m, 1); stayed != now.Unix() || back < time.Now().Unix()-60 {
+		t.Errorf("got %d for the one that stayed and %d for the one that came back", stayed, back)
+	}
 }
 
 // session is an IMAP session of Dovecot's.

@@ -3,6 +3,8 @@ package maildir
 import (
 	"fmt"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Identity is what a folder's uid list says of the folder itself. Zero values
@@ -52,5 +54,10 @@ func (s *Store) Identify(name string, id Identity) error {
 	if err := lock.held(); err != nil {
 		return err
 	}
-	return s.rewriteList(m.control, &m.list, m.buf)
+	if h.validity != old.validity {
+		// Dates of the UIDs of another time, should the number come back.
+		unix.Unlinkat(m.control, savedName, 0)
+		m.validity = h.validity
+	}
+	return s.rewriteList(m.control, &m.list, m.buf, nil)
 }

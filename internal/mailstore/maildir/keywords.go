@@ -48,6 +48,16 @@ func (k *keywords) letter(name string) (int, bool) {
 	return 0, false
 }
 
+// named: all these letters have names.
+func (k *keywords) named(mask uint32) bool {
+	for i, name := range k {
+		if mask&(1<<i) != 0 && name == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // checkKeyword: an IMAP atom, and no system flag.
 func checkKeyword(name string) error {
 	if name == "" || len(name) > maxKeyword {
@@ -75,8 +85,16 @@ func (m *Mailbox) Keywords() []string {
 
 // KeywordNames gives the keywords of message i.
 func (m *Mailbox) KeywordNames(i int) (names []string) {
+	mask := m.entries[i].keywords
+	if mask == 0 {
+		return nil
+	}
+	// A letter that came with a later scan may have come with its name.
+	if m.namedAt != m.pass && !m.keywords.named(mask) {
+		m.readKeywords()
+	}
 	for k, name := range m.Keywords() {
-		if m.entries[i].keywords&(1<<k) != 0 {
+		if mask&(1<<k) != 0 {
 			names = append(names, name)
 		}
 	}
@@ -84,6 +102,7 @@ func (m *Mailbox) KeywordNames(i int) (names []string) {
 }
 
 func (m *Mailbox) readKeywords() error {
+	m.namedAt = m.pass
 	fd, st, err := regular(m.control, keywordsName, unix.O_RDONLY)
 	if err == unix.ENOENT {
 		m.keywords = keywords{}

@@ -27,6 +27,8 @@ type Mailbox struct {
 	index
 	list      uidList
 	keywords  keywords
+	namedAt   uint16 // the scan after which the keywords were read
+	validity  uint32 // of the messages' UIDs
 	saved     savedDates
 	loaded    bool                // all messages have their places
 	taken     map[uint64]struct{} // hashes of all base names, once something was copied
@@ -87,7 +89,7 @@ func (m *Mailbox) Close() {
 	if m.dir < 0 {
 		return
 	}
-	m.keepSavedDates()
+	m.keepSavedDates(savedLockWait)
 	m.writeUncounted()
 	m.list.close()
 	for _, fd := range []int{m.cur, m.control} {
@@ -101,7 +103,7 @@ func (m *Mailbox) Close() {
 
 // GUID is the folder's own, 32 hexadecimal digits.
 func (m *Mailbox) GUID() string        { return m.list.header.guid }
-func (m *Mailbox) UIDValidity() uint32 { return m.list.header.validity }
+func (m *Mailbox) UIDValidity() uint32 { return m.validity }
 
 // UIDNext is above every UID that was ever given.
 func (m *Mailbox) UIDNext() uint32 { return m.list.next() }
@@ -138,6 +140,9 @@ func (m *Mailbox) load() (err error) {
 		return err
 	}
 	if err := m.number(); err != nil {
+		return err
+	}
+	if err := m.compact(); err != nil {
 		return err
 	}
 	if err := m.readKeywords(); err != nil {
@@ -220,7 +225,7 @@ func (m *Mailbox) arrange() {
 	}
 	m.entries, m.order = sorted, nil
 	m.table = nil // made again when it is needed
-	m.loaded = true
+	m.loaded, m.validity = true, m.list.header.validity
 }
 
 func byUID(a, b entry) int { return cmp.Compare(a.uid, b.uid) }

@@ -57,10 +57,9 @@ func (m *Mailbox) firstList(lock *listLock) error {
 // readList reads the list from where it was read last, or anew if it is another
 // one.
 func (m *Mailbox) readList() error {
-	validity := m.list.header.validity
 	fresh, err := m.list.open(m.control)
 	if fresh && !m.loaded {
-		m.order = m.order[:0]
+		m.order, m.extras = m.order[:0], nil
 		for i := range m.entries {
 			m.entries[i].uid, m.entries[i].extra = 0, 0
 		}
@@ -71,8 +70,8 @@ func (m *Mailbox) readList() error {
 	if err := m.list.read(m.buf, m.record); err != nil {
 		return err
 	}
-	if fresh && validity != 0 && validity != m.list.header.validity {
-		return fmt.Errorf("uid list was made anew, UIDVALIDITY went from %d to %d", validity, m.list.header.validity)
+	if now := m.list.header.validity; m.loaded && now != m.validity {
+		return fmt.Errorf("uid list was made anew, UIDVALIDITY went from %d to %d", m.validity, now)
 	}
 	return nil
 }
@@ -122,7 +121,7 @@ func (m *Mailbox) currentList(lock *listLock) error {
 	if err := lock.held(); err != nil {
 		return err
 	}
-	if err := m.s.rewriteList(m.control, &m.list, m.buf); err != nil {
+	if err := m.s.rewriteList(m.control, &m.list, m.buf, nil); err != nil {
 		return err
 	}
 	return m.readList()

@@ -23,6 +23,7 @@ const (
 	savedLine      = "%010d %012d\n" // UID and seconds
 	savedLineSize  = 24
 	savedSlack     = 1000 // more records than messages, before it is compacted
+	savedUnwritten = 4096 // at most so many that were found are lost with the process
 	savedLockWait  = time.Second
 	maxSavedHeader = 64
 )
@@ -50,7 +51,9 @@ func (m *Mailbox) Saved(i int) (time.Time, error) {
 			return time.Time{}, err
 		}
 		d.dates[i] = max(st.Ctim.Sec, 1)
-		d.found = append(d.found, i)
+		if d.found = append(d.found, i); len(d.found)%savedUnwritten == 0 {
+			m.keepSavedDates(0)
+		}
 	}
 	return time.Unix(d.dates[i], 0), nil
 }
@@ -145,9 +148,9 @@ func parseSaved(line []byte) (uid uint32, date int64, ok bool) {
 	return uid, date, ok && uid > 0 && date > 0
 }
 
-// keepSavedDates writes down what Saved found out. It is not worth a wait: the
-// next one finds the same.
-func (m *Mailbox) keepSavedDates() {
+// keepSavedDates writes down what Saved found out. It is not worth a long wait:
+// the next one finds the same, or later dates.
+func (m *Mailbox) keepSavedDates(wait time.Duration) {
 	d := &m.saved
 	var lines []byte
 	for _, i := range d.found {
@@ -155,17 +158,17 @@ func (m *Mailbox) keepSavedDates() {
 			lines = fmt.Appendf(lines, savedLine, e.uid, d.dates[i])
 		}
 	}
-	d.found = nil
 	if len(lines) == 0 {
 		return
 	}
-	lock, err := m.s.lockListFor(m.control, savedLockWait)
+	lock, err := m.s.lockListFor(m.control, wait)
 	if err != nil {
 		return
 	}
 	defer lock.release()
 	if m.readList() == nil {
 		m.writeSaved(lines)
+		d.found = nil
 	}
 }
 

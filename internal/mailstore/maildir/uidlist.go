@@ -315,8 +315,8 @@ func (l *uidList) append(text []byte, sync bool) error {
 }
 
 // rewriteList writes the list anew in version 3, under the lock and with every
-// record as it was: which of them are of no use any more is Dovecot's to say.
-func (s *Store) rewriteList(at int, l *uidList, buf []byte) error {
+// record as it was, but for those that keep does not want; nil is all.
+func (s *Store) rewriteList(at int, l *uidList, buf []byte, keep func(listRecord) bool) error {
 	const aside = listName + ".tmp"
 	unix.Unlinkat(at, aside, 0) // of one who died; we hold the lock
 	fd, err := openAt(at, aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
@@ -324,7 +324,7 @@ func (s *Store) rewriteList(at int, l *uidList, buf []byte) error {
 		return classed("create", aside, err)
 	}
 	defer unix.Close(fd)
-	err = s.fillList(fd, at, l, buf)
+	err = s.fillList(fd, at, l, buf, keep)
 	if err == nil {
 		err = unix.Renameat(at, aside, at, listName)
 	}
@@ -339,7 +339,7 @@ func (s *Store) rewriteList(at int, l *uidList, buf []byte) error {
 	return nil
 }
 
-func (s *Store) fillList(fd, at int, l *uidList, buf []byte) error {
+func (s *Store) fillList(fd, at int, l *uidList, buf []byte, keep func(listRecord) bool) error {
 	p, err := permOf(at)
 	if err != nil {
 		return err
@@ -356,10 +356,11 @@ func (s *Store) fillList(fd, at int, l *uidList, buf []byte) error {
 		var failed error
 		line := make([]byte, 0, 512)
 		err := copied.read(buf, func(r listRecord) {
-			line = appendRecord(line[:0], r.uid, string(r.fields), string(r.base))
-			if failed == nil {
-				failed = w.put(line)
+			if failed != nil || keep != nil && !keep(r) {
+				return
 			}
+			line = appendRecord(line[:0], r.uid, string(r.fields), string(r.base))
+			failed = w.put(line)
 		})
 		if err = errors.Join(err, failed); err != nil {
 			return err

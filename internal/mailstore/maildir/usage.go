@@ -211,14 +211,19 @@ func (f *Folder) Room(size int64) error {
 	return u.room(max(size, 1))
 }
 
-// maxUncounted is how many expunged messages share one line of maildirsize.
-const maxUncounted = 100
+// Expunged messages share a line of maildirsize, up to so many of them. Of a
+// process that is killed these stay counted, until somebody counts all mail: at
+// the latest when they would be in the way of a message.
+const (
+	maxUncounted      = 100
+	maxUncountedBytes = 16 << 20
+)
 
 // uncount remembers that a message is gone.
 func (m *Mailbox) uncount(size int64) {
 	m.uncounted.bytes -= size
 	m.uncounted.messages--
-	if m.uncounted.messages <= -maxUncounted {
+	if m.uncounted.messages <= -maxUncounted || m.uncounted.bytes <= -maxUncountedBytes {
 		m.writeUncounted()
 	}
 }
