@@ -50,7 +50,13 @@ func someUsers(t *testing.T, n int) (dir string, users system.Users) {
 
 func startDovecot(t *testing.T, dir string, users system.Users) *system.Dovecot {
 	t.Helper()
-	d, err := system.StartDovecot(filepath.Join(dir, "dovecot"), users, system.DovecotLimits{ProcessLimit: 100})
+	return startDovecotWith(t, dir, users, "")
+}
+
+// startDovecotWith gives it more configuration text.
+func startDovecotWith(t *testing.T, dir string, users system.Users, more string) *system.Dovecot {
+	t.Helper()
+	d, err := system.StartDovecot(filepath.Join(dir, "dovecot"), users, system.DovecotLimits{ProcessLimit: 100, More: more})
 	if err != nil {
 		t.Fatal(err)
 	}

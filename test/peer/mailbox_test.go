@@ -57,7 +57,7 @@ var mailboxSteps = []step{
 func TestMailboxCommandsAreDovecots(t *testing.T) {
 	t.Parallel()
 	needs(t)
-	d, dir, users, copies := startDovecotOn(t, 1, release{"2.3", startDovecot})
+	d, dir, users, copies := startDovecotOn(t, 1, releases[0])
 	c := startCulver(t, dir, copies, "")
 	for _, s := range mailboxSteps {
 		same(t, twin{d.Admin, d.Doveadm}, twin{c.Admin, d.Doveadm}, users.Name(1), s)

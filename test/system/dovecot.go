@@ -30,10 +30,12 @@ type Dovecot struct {
 // AdminPassword is the doveadm_password of each Dovecot here.
 const AdminPassword = "secretpw"
 
-// DovecotLimits are the settings of its LMTP service that the benchmark varies.
+// DovecotLimits are the settings of its LMTP service that the benchmark varies,
+// and what a test has otherwise.
 type DovecotLimits struct {
 	ServiceCount int // 0: one process serves any number of sessions
 	ProcessLimit int
+	More         string // configuration text that is read last
 }
 
 const dovecotConf = `
@@ -76,7 +78,7 @@ func StartDovecot(dir string, users Users, l DovecotLimits) (*Dovecot, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf := fmt.Sprintf(dovecotConf, dir, l.ServiceCount, l.ProcessLimit, AdminPassword, d.AdminPort)
+	conf := fmt.Sprintf(dovecotConf, dir, l.ServiceCount, l.ProcessLimit, AdminPassword, d.AdminPort) + l.More
 	if err := os.WriteFile(d.conf, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}

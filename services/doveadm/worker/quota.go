@@ -20,19 +20,20 @@ func (c *call) quotaGet() error {
 		}
 		return wrap(err, "quota")
 	}
-	c.quotaRow("STORAGE", kib(q.Bytes), q.BytesLimit/1024, maildir.Percent(q.Bytes, q.BytesLimit))
-	return c.quotaRow("MESSAGE", q.Messages, q.MessagesLimit, maildir.Percent(q.Messages, q.MessagesLimit))
+	c.quotaRow("STORAGE", kib(q.Bytes), q.BytesLimit/1024)
+	return c.quotaRow("MESSAGE", q.Messages, q.MessagesLimit)
 }
 
 // kib is rounded up: a mailbox with mail does not have 0.
 func kib(bytes int64) int64 { return (bytes + 1023) / 1024 }
 
-func (c *call) quotaRow(kind string, value, limit, percent int64) error {
+// quotaRow prints the percentage of what it prints, as Dovecot does.
+func (c *call) quotaRow(kind string, value, limit int64) error {
 	most := "-"
 	if limit > 0 {
 		most = strconv.FormatInt(limit, 10)
 	}
-	return c.quotaCells(kind, strconv.FormatInt(value, 10), most, strconv.FormatInt(percent, 10))
+	return c.quotaCells(kind, strconv.FormatInt(value, 10), most, strconv.FormatInt(maildir.Percent(value, limit), 10))
 }
 
 func (c *call) quotaCells(kind, value, limit, percent string) error {
