@@ -232,7 +232,7 @@ func resumeJournal(name string) (*journal, header, *past, error) {
 	fail := func(err error) (*journal, header, *past, error) {
 		return nil, h, nil, fmt.Errorf("journal: %w", err)
 	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	f, err := openOwn(name, os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return fail(err)
 	}

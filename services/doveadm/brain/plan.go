@@ -128,7 +128,7 @@ func newPlan(name string, p command.Parsed, made time.Time) (*planWriter, error)
 	case p.Has("delete-empty-mailbox"):
 		return nil, usage("--plan knows messages only: leave -d out")
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := createOwn(name)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
@@ -275,7 +275,7 @@ func planSpec(h planHeader) *command.Spec {
 // of one user stand together.
 func planFeed(name string) feed {
 	return func(ctx context.Context, each func(job) error) error {
-		f, err := os.Open(name)
+		f, err := openOwn(name, os.O_RDONLY)
 		if err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
@@ -308,7 +308,7 @@ func planFeed(name string) feed {
 
 // checkPlan reads a plan whole before anybody's mail is touched.
 func checkPlan(name string) (planHeader, error) {
-	f, err := os.Open(name)
+	f, err := openOwn(name, os.O_RDONLY)
 	if err != nil {
 		return planHeader{}, fmt.Errorf("plan: %w", err)
 	}

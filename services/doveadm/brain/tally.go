@@ -99,7 +99,7 @@ type failedFile struct {
 }
 
 func newFailedFile(name string) (*failedFile, error) {
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := createAside(name, name+".new")
 	if err != nil {
 		return nil, fmt.Errorf("failed file: %w", err)
 	}
