@@ -46,6 +46,18 @@ func TestArchitecturePageIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, pattern := range []string{"services/*", "services/*/*", "internal/*"} {
+		rooms, _ := filepath.Glob(filepath.Join(root, pattern))
+		for _, dir := range rooms {
+			if files, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(files) > 0 {
+				room, err := filepath.Rel(root, dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want("room", "`"+room+"`")
+			}
+		}
+	}
 	source, err := os.ReadFile(filepath.Join(root, "internal", "handoff", "handoff.go"))
 	if err != nil {
 		t.Fatal(err)
