@@ -21,6 +21,9 @@ const (
 	MaxHeader = 1 << 20 // bytes of one header block; fields beyond are not seen
 	MaxParts  = 10000   // parts of one message; the rest is text of the last
 	MaxDepth  = 100     // nested multiparts and messages
+	MaxFields = 10000   // fields of one header block; those beyond are not seen
+
+	maxAllFields = 10 * MaxFields // of all parts of one message: a field of three bytes costs fifty
 )
 
 // Field is one header field.
@@ -36,9 +39,11 @@ type Header struct {
 
 // ParseHeader reads the fields of a block, which may end with its empty line.
 // A line that is no field is skipped.
-func ParseHeader(block []byte) Header {
+func ParseHeader(block []byte) Header { return parseHeader(block, MaxFields) }
+
+func parseHeader(block []byte, most int) Header {
 	var h Header
-	for len(block) > 0 {
+	for len(block) > 0 && len(h.Fields) < most {
 		end := fieldEnd(block)
 		line := bytes.TrimRight(block[:end], "\r\n")
 		block = block[end:]

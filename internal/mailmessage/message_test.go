@@ -220,3 +220,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Fields of three bytes take fifty each in memory: a stranger's mail is not to
+// make its reader's too large.
+func TestAFloodOfFieldsHasItsLimit(t *testing.T) {
+	t.Parallel()
+	flood := strings.Repeat("a:\n", 3*MaxFields)
+	if n := len(ParseHeader([]byte(flood)).Fields); n != MaxFields {
+		t.Errorf("%d fields of one header, want %d", n, MaxFields)
+	}
+	text := "Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n"+flood+"\nx\n", 15) + "--b--\n"
+	root, err := Parse(strings.NewReader(text), int64(len(text)))
+	if err != nil || len(root.Children) != 15 {
+		t.Fatalf("got %+v, %v", root, err)
+	}
+	n := 0
+	root.Walk(func(p *Part) error { n += len(p.Fields); return nil })
+	if n != maxAllFields {
+		t.Errorf("%d fields of one message, want %d", n, maxAllFields)
+	}
+}

@@ -82,6 +82,7 @@ type parser struct {
 	bounds []string // of the multiparts around, outermost first
 	depth  int
 	parts  int
+	fields int   // of all parts
 	err    error // of reading; the end of the message is none
 
 	line  []byte // the last one read, or a piece of a long one
@@ -166,7 +167,8 @@ func (p *parser) part(kind, subtype string) (*Part, stop) {
 	part := &Part{At: p.here.at}
 	before := p.here
 	block, at := p.header()
-	part.Header = ParseHeader(block)
+	part.Header = parseHeader(block, min(MaxFields, maxAllFields-p.fields))
+	p.fields += len(part.Fields)
 	part.contentType(kind, subtype)
 	if at != nil { // no empty line, and so no body
 		end := p.here
