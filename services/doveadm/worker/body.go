@@ -105,10 +105,11 @@ func encodesText(text, encoding []byte) bool {
 		if n < 0 {
 			return false
 		}
-		if !inHeaderOfData(text, at+n) {
+		end, data := headerOfData(text, at+n)
+		if !data {
 			return true
 		}
-		at += n + len(encoding)
+		at = max(at+n+len(encoding), end-len(encoding)) // the word may stand there a thousand times
 	}
 }
 
@@ -118,9 +119,9 @@ var dataTypes = [...]string{"application/", "image/", "audio/", "video/", "font/
 // maxPartHeader bounds the look around for a part's header.
 const maxPartHeader = 4 << 10
 
-// inHeaderOfData tells that what stands at a place is in the header of a part
-// that is no text.
-func inHeaderOfData(text []byte, at int) bool {
+// headerOfData tells that what stands at a place is in the header of a part that
+// is no text, and up to where that is so.
+func headerOfData(text []byte, at int) (end int, data bool) {
 	block := text[max(0, at-maxPartHeader):at]
 	for _, begin := range []string{"\n\n", "\n\r\n", "\n--"} {
 		if n := bytes.LastIndex(block, []byte(begin)); n >= 0 {
@@ -137,15 +138,19 @@ func inHeaderOfData(text []byte, at int) bool {
 	const field = "\ncontent-type:"
 	n := bytes.Index(block, []byte(field))
 	if n < 0 || bytes.Count(block, []byte(field)) > 1 {
-		return false
+		return 0, false
+	}
+	end = from + len(block)
+	if n := bytes.Index(text[at:end], []byte("\n--")); n >= 0 {
+		end = at + n
 	}
 	value := bytes.TrimLeft(block[n+len(field):], " \t\r\n")
 	for _, kind := range dataTypes {
 		if bytes.HasPrefix(value, []byte(kind)) {
-			return true
+			return end, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // unquote appends text, which is in lower case, without the escapes of

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -55,6 +56,8 @@ func TestTheQuickLookAgreesWithTheThorough(t *testing.T) {
 		"Subject: x\nContent-Type: text/plain; charset=iso-8859-1\n\ngr\xfc\xdfe\n",
 		"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n" +
 			"--b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + secret + "\r\n--b--\r\n",
+		multi("--b\nContent-Type: image/png; x=base64base64\n--b\nContent-Transfer-Encoding: base64\n\n" + secret + "\n"),
+		multi(part("Content-Type: image/png; x="+strings.Repeat("base64", 2000), "x"), part("Content-Transfer-Encoding: base64", secret)),
 		"Subject: x\n\n" + strings.Repeat("filler line\n", 200000) + "secret at the end\n",
 		"Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" +
 			base64.StdEncoding.EncodeToString([]byte(strings.Repeat("filler ", 300000)+"secret")) + "\n",
@@ -83,6 +86,20 @@ func TestTheQuickLookAgreesWithTheThorough(t *testing.T) {
 	}
 	if found < 20 {
 		t.Errorf("only %d were found", found)
+	}
+}
+
+// A megabyte of the word in the header of a picture is not looked around for
+// each time that it comes.
+func TestTheHeaderOfDataIsLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	text := []byte("\n\n--b\ncontent-type: image/png; x=" + strings.Repeat("base64", 500) + "\n\nbody base64\n")
+	at, body := bytes.Index(text, []byte("base64")), bytes.LastIndex(text, []byte("\n\n"))
+	if end, data := headerOfData(text, at); end != body || !data {
+		t.Errorf("got %d, %v, want %d", end, data, body)
+	}
+	if !encodesText(text, []byte("base64")) {
+		t.Error("the word in the body was passed over")
 	}
 }
 
