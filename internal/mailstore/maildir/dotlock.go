@@ -35,51 +35,70 @@ type listLock struct {
 func (s *Store) lockList(at int) (*listLock, error) { return s.lockListFor(at, lockWait) }
 
 func (s *Store) lockListFor(at int, wait time.Duration) (*listLock, error) {
-	p, err := permOf(at)
+	l, aside, err := s.newLock(at)
 	if err != nil {
 		return nil, err
 	}
 	var watch lockWatch
-	begin, pause := s.c.Now(), time.Millisecond
+	begin, pause := l.touched, time.Millisecond
 	for {
-		fd, err := openAt(at, lockName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
-		if err == nil {
-			return s.tookLock(at, fd, p)
+		if err = moveNew(at, aside, at, lockName); err == nil {
+			return l, nil
 		}
 		if err != unix.EEXIST {
-			return nil, classed("create", lockName, err)
+			err = classed("create", lockName, err)
+			break
 		}
 		if watch.stale(s, at) {
 			watch.remove(s, at)
 			continue
 		}
 		if s.c.Now().Sub(begin) > wait {
-			return nil, fmt.Errorf("%w: %s is held by %q", ErrLocked, lockName, watch.text)
+			err = fmt.Errorf("%w: %s is held by %q", ErrLocked, lockName, watch.text)
+			break
 		}
 		s.c.Beat()
 		s.sleep(pause)
 		pause = min(2*pause, lockMaxSleep)
+		l.sign() // as young as if it were made now
 	}
+	unix.Unlinkat(at, aside, 0)
+	unix.Close(l.fd)
+	return nil, err
 }
 
-func (s *Store) tookLock(at, fd int, p perm) (*listLock, error) {
-	l := &listLock{s: s, at: at, fd: fd, touched: s.c.Now()}
-	p.apply(fd, p.file, privateFile) // a lock of another group locks as well
-	text := strconv.Itoa(unix.Getpid()) + ":" + s.c.Host
-	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		l.release()
-		return nil, classed("write", lockName, err)
+// newLock makes a lock under a name aside: with its text from the beginning, so
+// that whoever finds the lock of one who died knows it at once.
+func (s *Store) newLock(at int) (l *listLock, aside string, err error) {
+	aside = lockName + "." + s.uniqueName()
+	fd, err := openAt(at, aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
+	if err != nil {
+		return nil, "", classed("create", aside, err)
 	}
-	return l, nil
+	l = &listLock{s: s, at: at, fd: fd, touched: s.c.Now()}
+	if p, err := permOf(at); err == nil {
+		p.apply(fd, p.file, privateFile) // a lock of another group locks as well
+	}
+	if _, err := unix.Write(fd, []byte(strconv.Itoa(unix.Getpid())+":"+s.c.Host)); err != nil {
+		unix.Unlinkat(at, aside, 0)
+		unix.Close(fd)
+		return nil, "", classed("write", aside, err)
+	}
+	return l, aside, nil
 }
 
 // touch shows that the holder lives, in long work.
 func (l *listLock) touch() {
 	if now := l.s.c.Now(); now.Sub(l.touched) >= lockTouch {
-		l.touched = now
-		ts := [2]unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-		futimens(l.fd, &ts)
+		l.sign()
 	}
+}
+
+// sign gives the lock the time of now.
+func (l *listLock) sign() {
+	l.touched = l.s.c.Now()
+	ts := [2]unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+	futimens(l.fd, &ts)
 }
 
 // held says whether the lock is still ours: whoever was stopped for two minutes
