@@ -68,6 +68,10 @@ func (p *PacketReader) Next() (Packet, error) {
 	return Packet{p.ch, data, p.left > 0}, err
 }
 
+// Ahead tells how much was read already of what comes after the last packet or
+// piece, whose data stay in the buffer until the next.
+func (p *PacketReader) Ahead() int { return p.r.Buffered() - p.out }
+
 // Whole gives the next packet in one piece, if it has at most limit bytes.
 func (p *PacketReader) Whole(limit int) (Packet, error) {
 	first, err := p.Next()

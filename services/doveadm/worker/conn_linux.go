@@ -65,7 +65,7 @@ func (c *conn) cancelled() bool {
 	if c.err != nil {
 		return true
 	}
-	if c.part || c.br.Buffered() > 0 {
+	if c.part || c.in.Ahead() > 0 {
 		return false
 	}
 	var b [1]byte
