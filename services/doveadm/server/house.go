@@ -81,16 +81,25 @@ func (f *Front) accept(l Listener) {
 
 // admit starts a session. The protocol has no word for "too many": a client
 // beyond the limit finds its connection closed. Strangers may have half of it,
-// so that they keep nobody out who knows the password.
+// so that they keep nobody out who is known already; and one that took its time
+// goes for another that comes, so that they do not keep out who knows the password.
 func (f *Front) admit(c net.Conn, l Listener) {
 	s := f.newSession(c, l)
 	h := &f.house
 	h.mu.Lock()
-	full := len(h.sessions) >= h.limit || !s.trusted && h.strangers >= max(1, h.limit/2)
+	s.stranger = !s.trusted
+	full := len(h.sessions) >= h.limit
+	if s.stranger && h.strangers >= max(1, h.limit/2) {
+		slow := h.slowest()
+		if full = slow == nil || s.came.Sub(slow.came) < f.strangerRest; !full {
+			slow.conn.Close()
+			h.forget(slow)
+		}
+	}
 	if !full {
 		h.sessions[s] = struct{}{}
 		h.empty.Add(1)
-		if !s.trusted {
+		if s.stranger {
 			h.strangers++
 		}
 	}
@@ -107,21 +116,40 @@ func (f *Front) admit(c net.Conn, l Listener) {
 	}()
 }
 
+// slowest is the stranger that is here longest. The lock is held.
+func (h *house) slowest() (slow *session) {
+	for s := range h.sessions {
+		if s.stranger && (slow == nil || s.came.Before(slow.came)) {
+			slow = s
+		}
+	}
+	return slow
+}
+
+// forget takes a session off the books, once. The lock is held.
+func (h *house) forget(s *session) {
+	delete(h.sessions, s)
+	if s.stranger {
+		s.stranger = false
+		h.strangers--
+	}
+}
+
 // known notes that a stranger is none any more.
-func (h *house) known() {
+func (h *house) known(s *session) {
 	h.mu.Lock()
-	h.strangers--
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	if s.stranger {
+		s.stranger = false
+		h.strangers--
+	}
 }
 
 func (f *Front) depart(s *session) {
 	h := &f.house
 	h.mu.Lock()
-	delete(h.sessions, s)
+	h.forget(s)
 	h.served++
-	if !s.trusted {
-		h.strangers--
-	}
 	h.mu.Unlock()
 	h.notify()
 	h.empty.Done()

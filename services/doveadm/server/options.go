@@ -25,6 +25,7 @@ type Options struct {
 	Debug         bool
 
 	authDelay    time.Duration // before a wrong password is answered
+	strangerRest time.Duration // what a client has to say who it is where others wait to
 	drainRest    time.Duration
 	clientStall  time.Duration
 	inputSilence time.Duration

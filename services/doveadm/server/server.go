@@ -48,6 +48,7 @@ type Front struct {
 // New makes a front that has no sessions yet.
 func New(o Options, w Workers, log Log) *Front {
 	o.authDelay = cmp.Or(o.authDelay, 2*time.Second)
+	o.strangerRest = cmp.Or(o.strangerRest, time.Second)
 	o.clientStall = cmp.Or(o.clientStall, clientStall)
 	o.inputSilence = cmp.Or(o.inputSilence, inputSilence)
 	f := &Front{Options: o, Workers: w, Log: log, pairing: make(chan struct{}, 1)}

@@ -25,11 +25,14 @@ type session struct {
 	r       *bufio.Reader
 	peer    peer
 	trusted bool // it has shown who it is, or need not
+	came    time.Time
 
 	out   *output // nil before the handshake is over
 	minor int
 	waits atomic.Int32 // what only the client can end is under way
 	ahead chan line    // the line that came while a command ran
+
+	stranger bool // it counts as one; the house's
 
 	mu      sync.Mutex
 	running *run
@@ -42,9 +45,9 @@ type line struct {
 }
 
 func (f *Front) newSession(c net.Conn, l Listener) *session {
-	s := &session{front: f, peer: peerOf(c)}
+	s := &session{front: f, peer: peerOf(c), came: time.Now()}
 	s.trusted = f.trusts(s.peer, l)
-	s.conn = &timed{Conn: c, front: f, by: time.Now().Add(f.AuthTimeout)}
+	s.conn = &timed{Conn: c, front: f, by: s.came.Add(f.AuthTimeout)}
 	s.r = bufio.NewReaderSize(s.conn, 16<<10)
 	return s
 }
@@ -125,7 +128,7 @@ func (s *session) hello() bool {
 			io.WriteString(s.conn, "-\n")
 			return false
 		}
-		s.front.house.known()
+		s.front.house.known(s)
 		s.trusted = true
 		hello = ""
 	}

@@ -162,6 +162,44 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Silent connections, renewed as they are closed, do not keep the administrator
+// out.
+func TestASlowStrangerGoesForAnother(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.ClientLimit, o.strangerRest = 4, time.Nanosecond
+	w := startOn(t, o, "tcp", Listener{})
+	greet := func(c *testClient) {
+		t.Helper()
+		c.send("VERSION\tdoveadm-server\t1\t2\n")
+		if got := c.line(); !strings.HasPrefix(got, "VERSION") {
+			t.Fatalf("got %q", got)
+		}
+		c.line()
+	}
+	first := w.dial()
+	greet(first)
+	second := w.dial()
+	greet(second)
+	third := w.dial()
+	greet(third)
+	if !first.closed() {
+		t.Error("the slowest stranger is still in")
+	}
+	for _, c := range []*testClient{second, third} {
+		c.send("PLAIN\tAGRvdmVhZG0Ac2VjcmV0cHc=\n")
+		if got := c.line(); got != "+" {
+			t.Errorf("got %q", got)
+		}
+	}
+	until(t, "an empty account", func() bool {
+		h := &w.front.house
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.strangers == 0 && len(h.sessions) == 2
+	})
+}
+
 func TestEveryCommandHasAStatusLine(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
