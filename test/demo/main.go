@@ -89,6 +89,7 @@ Running, master pid %d. ^C stops it.
   users          %s
   configuration  %s
   log            %s
+  doveadm        bin/doveadm -c %[4]s mailbox status -A messages INBOX
 `, c.PID, c.Socket, strings.Join(names, ", "), c.Conf, c.Log)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
