@@ -15,23 +15,29 @@ import (
 // ErrCompressed: the message is compressed in a way that is not read here.
 var ErrCompressed = errors.New("message is compressed in an unsupported way")
 
+// headSize is what is read of a message as soon as it is opened: most headers,
+// and many a whole message.
+const headSize = 8 << 10
+
 // Content is one message, open for reading: its text, whatever Dovecot's zlib
 // plugin made of the file.
 type Content struct {
+	box  *Mailbox
 	fd   int
 	at   int64
+	head []byte // the beginning of the file
 	stat unix.Stat_t
 	gz   *gzip.Reader // nil: the file is the text
 }
 
-// Content opens message i.
+// Content opens message i, and reads its beginning.
 func (m *Mailbox) Content(i int) (*Content, error) {
-	c := &Content{fd: -1}
-	err := m.onFile(i, func(at int, name []byte) (err error) {
-		c.fd, c.stat, err = openMessage(at, string(name))
-		return err
-	})
-	if err != nil {
+	c := &Content{box: m, fd: -1, head: m.head}
+	if m.head = nil; c.head == nil {
+		c.head = make([]byte, headSize)
+	}
+	if err := m.onFile(i, func(at int, name []byte) error { return c.open(at, string(name)) }); err != nil {
+		c.Close()
 		return nil, err
 	}
 	if err := c.detect(); err != nil {
@@ -41,10 +47,19 @@ func (m *Mailbox) Content(i int) (*Content, error) {
 	return c, nil
 }
 
+func (c *Content) open(at int, name string) (err error) {
+	if c.fd, c.stat, err = openMessage(at, name); err != nil {
+		return err
+	}
+	n, err := again(func() (int, error) { return unix.Pread(c.fd, c.head[:headSize], 0) })
+	c.head = c.head[:max(n, 0)]
+	return err
+}
+
 // openMessage opens a plain file, whatever the number of its names: copies are
 // hard links.
 func openMessage(at int, name string) (fd int, st unix.Stat_t, err error) {
-	if fd, err = openAt(at, name, unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+	if fd, err = openToRead(at, name); err != nil {
 		return -1, st, err
 	}
 	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -57,6 +72,16 @@ func openMessage(at int, name string) (fd int, st unix.Stat_t, err error) {
 	return fd, st, nil
 }
 
+// openToRead opens a message. That an administrator looks at it is not the
+// owner's reading it, and is not noted as such where we may leave that out.
+func openToRead(at int, name string) (int, error) {
+	fd, err := openAt(at, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOATIME, 0)
+	if err == unix.EPERM { // it is another's
+		fd, err = openAt(at, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	}
+	return fd, err
+}
+
 // The first bytes of compressed files; no message begins like this.
 var magics = []struct{ magic, name string }{
 	{"\x1f\x8b", "gz"},
@@ -66,15 +91,8 @@ var magics = []struct{ magic, name string }{
 	{"Dovecot-LZ4\r\x2a\x9b\xc5", "lz4"},
 }
 
-const magicSize = 16
-
-func (c *Content) detect() error {
-	head := make([]byte, magicSize)
-	n, err := c.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	switch kind := compression(head[:n]); kind {
+func (c *Content) detect() (err error) {
+	switch kind := compression(c.head); kind {
 	case "":
 		return nil
 	case "gz":
@@ -164,8 +182,11 @@ func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 func (c *Content) pread(p []byte, off int64) (int, error) {
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		return 0, nil
+	case off < int64(len(c.head)):
+		return copy(p, c.head[off:]), nil
 	}
 	n, err := again(func() (int, error) { return unix.Pread(c.fd, p, off) })
 	switch {
@@ -191,6 +212,9 @@ func (c *Content) Close() error {
 	if c.fd >= 0 {
 		unix.Close(c.fd)
 		c.fd = -1
+	}
+	if c.head != nil {
+		c.box.head, c.head = c.head, nil
 	}
 	return nil
 }
@@ -322,6 +346,3 @@ func (m *Mailbox) stat(i int) (st unix.Stat_t, err error) {
 	})
 	return st, err
 }
-
-// Received is as the Mailbox's, of an open message.
-func (c *Content) Received() time.Time { return time.Unix(c.stat.Mtim.Unix()) }

@@ -35,6 +35,7 @@ type Mailbox struct {
 	takenSeed maphash.Seed        // an owner cannot know it
 	uncounted counts              // what was expunged and is not in maildirsize yet
 	buf       []byte
+	head      []byte   // of the next message that is opened
 	times     dirTimes // of the last quiet scan
 	quietAt   uint16   // and its pass
 }
