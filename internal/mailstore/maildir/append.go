@@ -186,6 +186,9 @@ func (m *Mailbox) place(n *newcomer) error {
 		if !m.isTaken(n.base) {
 			n.name = n.base + n.info
 			err := moveNew(m.tmp, n.tmp, n.at, n.name)
+			if err == nil {
+				m.take([]byte(n.base)) // the next of this batch may wish for the same
+			}
 			if err != unix.EEXIST {
 				return err
 			}

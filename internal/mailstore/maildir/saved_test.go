@@ -254,3 +254,24 @@ func TestCopyOverQuotaLeavesNothing(t *testing.T) {
 	}
 	must(t, keep.MoveAll(m, []int{0, 1}, none))
 }
+
+// Two copies of one message have one GUID and often other flags: only one of
+// them can have it as its name.
+func TestCopiesOfCopiesHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Config{Auto: []AutoFolder{{"Keep", false}}})
+	save(t, s, 1)
+	m := open(t, s, "INBOX")
+	_, err := m.CopyFrom(m, 0)
+	must(t, err, m.SetFlags(0, Change{Add: Seen}))
+	m = open(t, s, "INBOX")
+	var uids []uint32
+	must(t, open(t, s, "Keep").CopyAll(m, []int{0, 1}, func(_ int, uid uint32) error { uids = append(uids, uid); return nil }))
+	keep := open(t, s, "Keep")
+	if keep.Len() != 2 || len(uids) != 2 || keep.Entry(0).UID != uids[0] || keep.Entry(1).UID != uids[1] {
+		t.Fatalf("got %d messages, want those of %v", keep.Len(), uids)
+	}
+	if keep.Base(0) == keep.Base(1) || keep.MessageGUID(0) != keep.MessageGUID(1) || keep.Entry(0).Flags != Seen || keep.Entry(1).Flags != 0 {
+		t.Errorf("got %s %s and %s %s", keep.Base(0), keep.Entry(0).Flags.Letters(), keep.Base(1), keep.Entry(1).Flags.Letters())
+	}
+}
