@@ -28,8 +28,6 @@ var setups = []setup{
 	{name: "prefix Mail/", dovecot: "namespace inbox {\n inbox = yes\n prefix = Mail/\n separator = /\n}\n",
 		culver: "namespace \"inbox\" {\n inbox = yes\n prefix = \"Mail/\"\n separator = \"/\"\n}\n",
 		work:   "Mail/Work", trash: "Mail/Trash", sep: "/"},
-	{name: "LAYOUT=fs", fs: true, dovecot: "mail_location = maildir:~/Maildir:LAYOUT=fs\n",
-		culver: "mail_location = \"maildir:~/Maildir:LAYOUT=fs\"\n", sep: "/"},
 	{name: "LAYOUT=fs with separator .", fs: true,
 		dovecot: "mail_location = maildir:~/Maildir:LAYOUT=fs\nnamespace inbox {\n inbox = yes\n separator = .\n}\n",
 		culver:  "mail_location = \"maildir:~/Maildir:LAYOUT=fs\"\nnamespace \"inbox\" {\n inbox = yes\n separator = \".\"\n}\n", sep: "."},
