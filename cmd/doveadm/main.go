@@ -30,6 +30,10 @@ const (
 	exitOption = 89 // Dovecot's, of an option before the command
 )
 
+// onePress is how long after a signal another one is the same. timeout(1) sends
+// its signal to the command and to the whole group, which would mean "at once".
+const onePress = 100 * time.Millisecond
+
 // world is what a command meets: tests have one of their own.
 type world struct {
 	in        io.Reader
@@ -43,8 +47,12 @@ func main() {
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
 	interrupt := make(chan struct{}, 2)
 	go func() {
+		var last time.Time
 		for range signals {
-			interrupt <- struct{}{}
+			if now := time.Now(); now.Sub(last) >= onePress {
+				last = now
+				interrupt <- struct{}{}
+			}
 		}
 	}()
 	os.Exit(run(os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr, interrupt}))

@@ -120,7 +120,7 @@ func (o *order) build(g *Global) (*run, error) {
 		g: g, name: o.p.Spec.Name, minor: o.p.Minor(), again: repeatable(o.p, o.query), many: o.users.many(),
 		ordered: o.ordered, dry: o.p.Has("dry-run"), past: o.past,
 		tally: &tally{began: time.Now()},
-		links: make(map[link]bool), stopping: make(chan struct{}),
+		links: make(map[link]bool), begun: make(map[int64]string), stopping: make(chan struct{}),
 	}
 	spec := o.p.Spec
 	if o.plan != nil {

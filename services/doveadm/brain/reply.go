@@ -19,7 +19,7 @@ type reply struct {
 	cells   [dryCells][]byte
 	column  int
 	planned planned
-	err     error
+	err     error // why the rows cannot be printed
 }
 
 // What a dry run prints for each message.
@@ -148,9 +148,13 @@ func (k *reply) total(code int) {
 // broken notes a connection that ended before the status line.
 func (k *reply) broken(err error) {
 	reason := "connection lost: " + err.Error()
+	if k.err != nil { // we ended it, and say why once, for all
+		reason = "the rows could not be printed"
+	}
 	if !k.r.again {
 		reason += "; " + unknown
 	}
 	k.res.touched = k.before + k.touched
 	k.res.fail(doveadmproto.TempFail, reason)
+	k.res.logged = k.err != nil
 }

@@ -52,8 +52,9 @@ type run struct {
 	count   func(ctx context.Context) (int64, error) // users there are, for the bar
 
 	mu       sync.Mutex
-	links    map[link]bool // in the middle of a command
-	stopping chan struct{} // closed: begin nothing more
+	links    map[link]bool    // in the middle of a command
+	begun    map[int64]string // users not yet settled
+	stopping chan struct{}    // closed: begin nothing more
 	stopOnce sync.Once
 	why      error // stdout is gone
 	wg       sync.WaitGroup
@@ -195,6 +196,9 @@ const unknown = "not known whether it was done"
 // serve does one user's work, and gives the connection back if it is well.
 func (r *run) serve(ctx, listing context.Context, l link, j job) link {
 	began := time.Now()
+	r.mu.Lock()
+	r.begun[j.n] = j.user
+	r.mu.Unlock()
 	var res result
 	for i := 0; i < len(j.steps) && !res.skipped; i++ {
 		l = r.step(ctx, listing, l, &j, i, &res)
@@ -329,7 +333,16 @@ func (r *run) watch(endList context.CancelFunc, ended <-chan struct{}) {
 
 // leaveNow saves what is known and ends the program.
 func (r *run) leaveNow() {
-	io.WriteString(r.g.Err, "doveadm: left; what was begun may be done or not\n") // a bar would not get to it
+	text := "doveadm: left; what was begun may be done or not"
+	if f := r.tally.failed; f != nil {
+		text += "; " + format.Safe(f.name) + " lacks those who were not begun"
+	}
+	io.WriteString(r.g.Err, text+"\n") // a bar would not get to it
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, user := range r.begun {
+		r.tally.leave(user)
+	}
 	r.tally.close()
 	r.journal.close()
 	os.Exit(doveadmproto.TempFail)
@@ -360,6 +373,9 @@ func (r *run) finish(j *job, res *result) {
 		}
 	}
 	r.settle(j, res)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.begun, j.n)
 }
 
 // settle counts a user, and shows what went wrong.

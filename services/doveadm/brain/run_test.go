@@ -417,6 +417,9 @@ func TestStdoutThatIsGoneStopsTheRun(t *testing.T) {
 	if got.code != 75 || !strings.Contains(got.errs, "standard output: broken pipe") {
 		t.Errorf("got %+v", got)
 	}
+	if strings.Contains(got.errs, "connection lost") {
+		t.Errorf("the server is blamed for our standard output: %s", got.errs)
+	}
 }
 
 func TestEventsForPrograms(t *testing.T) {
@@ -524,7 +527,7 @@ func TestEveryUserOnceWhateverTheServerDoes(t *testing.T) {
 				wait: func(context.Context, time.Duration) { now.Add(1) }},
 			out:   newOutput(printer, 2, newTurns(ordered, 100, 8)),
 			tally: &tally{began: time.Now()}, show: seen,
-			links: map[link]bool{}, stopping: make(chan struct{}),
+			links: map[link]bool{}, begun: map[int64]string{}, stopping: make(chan struct{}),
 		}
 		r.feed = func(_ context.Context, each func(job) error) error {
 			for i := range users {

@@ -63,6 +63,13 @@ func (t *tally) skip(user string) {
 	}
 }
 
+// leave notes a user of whom nobody waits to hear.
+func (t *tally) leave(user string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed.add(user, unknown)
+}
+
 func (t *tally) vanish(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
