@@ -49,8 +49,8 @@ func limitRows() []Setting {
 		{Name: "last_valid_uid", Type: Count(0, maxID), Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
 		{Name: "first_valid_gid", Type: Count(0, maxID), Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
 		{Name: "last_valid_gid", Type: Count(0, maxID), Default: "0", Help: "As last_valid_uid, for groups."},
-		{Name: "worker_queue_limit", Type: Count(1, 1000000), Default: "2000", For: "lmtp doveadm-server", Help: "Deliveries that may wait for a worker at one time. Beyond it the answer is 451 4.3.2. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
-		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp doveadm-server", Help: "How long a delivery may wait for a worker before the answer is 451 4.3.2."},
+		{Name: "worker_queue_limit", Type: Count(1, 1000000), Default: "2000", For: "lmtp doveadm-server", Help: "Deliveries and doveadm commands that may wait for a worker at one time. Beyond it the answer is 451 4.3.2, and 75 to a command. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
+		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp doveadm-server", Help: "How long a delivery or doveadm command may wait for a worker before the answer is 451 4.3.2, or 75."},
 	}
 }
 
