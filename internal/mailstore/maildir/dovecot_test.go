@@ -163,6 +163,7 @@ func besideDovecot(t *testing.T, dir string) {
 		"its lock":                   waitsForDovecot,
 		"a list made shorter":        compactsUnderSession,
 		"saved dates":                savedBeside,
+		"many processes":             stressBeside,
 		"folders":                    foldersBeside,
 		"a folder under a session":   removedUnderSession,
 		"identity":                   identityBeside,

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,12 +27,12 @@ const playerEnv = "MAILDIR_PLAYER"
 var playerFolders = []string{"INBOX", "Foo"}
 
 // startPlayer runs a player in a process of its own.
-func startPlayer(t *testing.T, root, host string, name, rounds int) (*exec.Cmd, *bufio.Reader) {
+func startPlayer(t *testing.T, root, host string, ahead time.Duration, name, rounds int) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
 	c := exec.Command(self, "-test.run=^TestPlayer$")
-	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d %d", playerEnv, root, host, name, rounds))
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d %d %d", playerEnv, root, host, ahead, name, rounds))
 	out, err := c.StdoutPipe()
 	c.Stderr = os.Stderr
 	must(t, err, c.Start())
@@ -40,15 +41,14 @@ func startPlayer(t *testing.T, root, host string, name, rounds int) (*exec.Cmd, 
 
 // TestPlayer is the process of a player, and alone a short life of one.
 func TestPlayer(t *testing.T) {
-	root, host, name, rounds := filepath.Join(t.TempDir(), "Maildir"), "mx", 1, 20
+	root, host, ahead, name, rounds := filepath.Join(t.TempDir(), "Maildir"), "mx", 0, 1, 20
 	if play := os.Getenv(playerEnv); play != "" {
-		_, err := fmt.Sscan(play, &root, &host, &name, &rounds)
+		_, err := fmt.Sscan(play, &root, &host, &ahead, &name, &rounds)
 		must(t, err)
 	}
 	p := player{t: t, random: rand.New(rand.NewPCG(uint64(name), 7)), name: name}
-	// Locks of the dead need not get old.
 	p.s = newStore(t, Config{Root: root, Host: host, Auto: []AutoFolder{{Name: "Foo"}},
-		Now: func() time.Time { return time.Now().Add(lockDeadPID) }, Warn: func(string) {}})
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead)) }, Warn: func(string) {}})
 	inbox(t, p.s)
 	for range rounds {
 		p.round()
@@ -204,9 +204,10 @@ func (s *said) check(store *Store) {
 	s.t.Logf("%d messages saved, %d dropped, %d there, %d UIDs", len(s.saved), len(s.dropped), len(there), len(s.uids))
 }
 
-// TestProcessesThatAreKilled: five processes change two folders, and each is
+// TestProcessesThatAreKilled: four processes change two folders, and each is
 // killed at some moment, again and again. Nothing that was acknowledged is lost,
-// no message is half there, and no UID means two messages.
+// no message is half there, and no UID means two messages. Their clock is ahead,
+// so that the locks of the dead are old enough at once.
 func TestProcessesThatAreKilled(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Config{Host: "mx", Auto: []AutoFolder{{Name: "Foo"}}, Warn: func(text string) {
@@ -221,7 +222,7 @@ func TestProcessesThatAreKilled(t *testing.T) {
 		var all sync.WaitGroup
 		heard := make([]strings.Builder, 4)
 		for i := range heard {
-			c, out := startPlayer(t, s.c.Root, "mx", wave*10+i, 1_000_000)
+			c, out := startPlayer(t, s.c.Root, "mx", lockDeadPID, wave*10+i, 1_000_000)
 			lines := 10 + rand.IntN(30)
 			all.Go(func() {
 				for range lines {
@@ -243,5 +244,91 @@ func TestProcessesThatAreKilled(t *testing.T) {
 			claims.hear(heard[i].String())
 		}
 		claims.check(s)
+	}
+}
+
+// stressBeside: three of our processes, an IMAP session that stores flags,
+// copies and expunges, and Dovecot's deliveries, all at once on two folders.
+func stressBeside(t *testing.T, p *peer, s *Store) {
+	for _, name := range playerFolders[1:] {
+		p.doveadm("", "mailbox", "create", name)
+	}
+	inbox(t, s)
+	claims := &said{t, map[string]string{}, map[string]bool{}, map[string]bool{}}
+	var all sync.WaitGroup
+	heard := make([]string, 3)
+	var playing atomic.Int32
+	playing.Store(int32(len(heard)))
+	for i := range heard {
+		c, out := startPlayer(t, s.c.Root, s.c.Host, 0, i, 150)
+		all.Go(func() {
+			defer playing.Add(-1)
+			text, err := io.ReadAll(out)
+			if heard[i] = string(text); err != nil || c.Wait() != nil {
+				t.Errorf("a player failed (%v): %s", err, text)
+			}
+		})
+	}
+	var delivered []string
+	all.Go(func() {
+		for n := 0; playing.Load() > 0 && n < 100; n++ {
+			id := fmt.Sprint("lda-", n)
+			c := p.command("/usr/lib/dovecot/dovecot-lda", "-m", playerFolders[n%2], "-f", "a@example.com")
+			c.Stdin = strings.NewReader(textOf(id))
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("dovecot-lda: %v %s", err, out)
+			}
+			delivered = append(delivered, id)
+		}
+	})
+	session := p.imap()
+	steps := 0
+	for ; playing.Load() > 0; steps++ {
+		folder, other := playerFolders[steps/20%2], playerFolders[1-steps/20%2]
+		if steps%20 == 0 {
+			session.do("SELECT " + folder)
+		}
+		switch steps % 5 {
+		case 0:
+			session.try(fmt.Sprintf(`STORE %d +FLAGS (\Seen w%d)`, 1+rand.IntN(9), rand.IntN(3)))
+		case 1:
+			session.try(fmt.Sprintf("COPY %d %s", 1+rand.IntN(9), other))
+		case 2:
+			session.try(fmt.Sprintf("MOVE %d %s", 1+rand.IntN(9), other))
+		default:
+			session.do("NOOP")
+		}
+	}
+	all.Wait()
+	session.end()
+	for _, text := range heard {
+		claims.hear(text)
+	}
+	for _, id := range delivered {
+		claims.saved[id] = true
+	}
+	for _, name := range playerFolders {
+		p.same(s, name)
+	}
+	claims.check(s)
+	t.Logf("%d steps of the session, %d deliveries", steps, len(delivered))
+}
+
+// try is do for what may rightly fail: the message may be gone.
+func (s *session) try(command string) {
+	s.n++
+	tag := fmt.Sprintf("a%d ", s.n)
+	fmt.Fprintf(s.in, "%s%s\r\n", tag, command)
+	for {
+		line, err := s.lines.ReadString('\n')
+		if err != nil {
+			s.t.Fatalf("%s: %v %s", command, err, s.errs.String())
+		}
+		if rest, ok := strings.CutPrefix(line, tag); ok {
+			if strings.HasPrefix(rest, "BAD") && !strings.Contains(rest, "Invalid messageset") {
+				s.t.Errorf("%s: %s", command, line)
+			}
+			return
+		}
 	}
 }
