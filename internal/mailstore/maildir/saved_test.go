@@ -102,6 +102,31 @@ func TestSavedDatesThatCannotBeBelieved(t *testing.T) {
 	}
 }
 
+// An owner may make the file as large as the file system lets him, with a hole.
+func TestAHugeFileOfSavedDatesIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{"", "header", "1 %d\n"} {
+		s := newStore(t, Config{})
+		save(t, s, 1)
+		m := open(t, s, "INBOX")
+		path := filepath.Join(s.c.Root, savedName)
+		if strings.Contains(head, "%d") {
+			head = fmt.Sprintf(head, m.UIDValidity())
+		}
+		must(t, os.WriteFile(path, []byte(head), 0o600))
+		if err := os.Truncate(path, 4<<40); err != nil {
+			t.Skip(err)
+		}
+		if got := savedDate(t, m, 0); got < time.Now().Unix()-60 {
+			t.Errorf("after %q: got %d, want about now", head, got)
+		}
+		m.Close()
+		if info, err := os.Stat(path); err != nil || info.Size() > 1000 {
+			t.Errorf("after %q: the file is still there: %v, %v", head, info, err)
+		}
+	}
+}
+
 func TestSavedDatesAreCompacted(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, Config{})

@@ -26,6 +26,7 @@ const (
 	savedUnwritten = 4096 // at most so many that were found are lost with the process
 	savedLockWait  = time.Second
 	maxSavedHeader = 64
+	maxSaved       = 256 << 20 // bytes that are read: ten million records
 )
 
 // savedDates are the dates of one folder. Their zero value has not been read.
@@ -99,7 +100,7 @@ func eachSaved(fd int, validity uint32, buf []byte, f func(uid uint32, date int6
 	have, at, begun := 0, int64(0), false
 	for {
 		got, err := again(func() (int, error) { return unix.Pread(fd, buf[have:], at) })
-		if err != nil || got == 0 {
+		if err != nil || got == 0 || at > maxSaved {
 			return good, n, err
 		}
 		at += int64(got)
@@ -123,7 +124,10 @@ func eachSaved(fd int, validity uint32, buf []byte, f func(uid uint32, date int6
 				f(uid, date)
 			}
 		}
-		if len(rest) > savedLineSize && !(len(rest) < maxSavedHeader && !begun) {
+		if !begun && len(rest) > maxSavedHeader {
+			return false, 0, nil
+		}
+		if len(rest) > savedLineSize && begun {
 			rest = rest[len(rest)-savedLineSize:] // no line of ours: its end will not be one either
 		}
 		have = copy(buf, rest)
