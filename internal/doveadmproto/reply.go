@@ -11,7 +11,8 @@ import (
 
 const (
 	// rowFlush is what may be pending when a row ends, and rowWait for how long:
-	// many small rows share a packet, and a slow command still shows each.
+	// many small rows share a packet, a quick command is one, and a slow command
+	// still shows each.
 	rowFlush = 8 << 10
 	rowWait  = 100 * time.Millisecond
 )
@@ -27,7 +28,9 @@ type ReplyWriter struct {
 
 // NewReplyWriter gives each piece of the stream to flush: a packet on channel
 // ChReply in most cases.
-func NewReplyWriter(flush func([]byte) error) *ReplyWriter { return &ReplyWriter{flush: flush} }
+func NewReplyWriter(flush func([]byte) error) *ReplyWriter {
+	return &ReplyWriter{flush: flush, last: time.Now()}
+}
 
 // Value writes one whole value.
 func (w *ReplyWriter) Value(s string) error {

@@ -54,11 +54,8 @@ type call struct {
 // serve reads the command line, runs the command, and always ends with a
 // status.
 func (c *call) serve() {
-	c.rows = doveadmproto.NewReplyWriter(func(b []byte) error {
-		c.said = time.Now()
-		return c.conn.packet(doveadmproto.ChReply, b)
-	})
 	c.said = c.begun
+	c.reply()
 	run, err := c.read()
 	if err == nil {
 		err = c.open()
@@ -70,8 +67,16 @@ func (c *call) serve() {
 		c.fail(err)
 	}
 	c.close()
-	c.tellTouched()
+	c.conn.hold(doveadmproto.ChTouched, c.progress())
 	c.rows.Status(doveadmproto.StatusText(c.code, doveadmproto.MinorOwn))
+}
+
+// reply begins it.
+func (c *call) reply() {
+	c.rows = doveadmproto.NewReplyWriter(func(b []byte) error {
+		c.said = time.Now()
+		return c.conn.packet(doveadmproto.ChReply, b)
+	})
 }
 
 // read takes the command line and finds who carries it out.
@@ -168,6 +173,9 @@ func (c *call) step() error {
 	if c.conn.cancelled() || c.terminated(now) {
 		return c.cancel()
 	}
+	if err := c.rows.Row(); err != nil {
+		return err
+	}
 	return c.beatAt(now)
 }
 
@@ -187,15 +195,13 @@ func (c *call) beatAt(now time.Time) error {
 	}
 	c.said = now
 	if c.touched > 0 {
-		return c.tellTouched()
+		return c.conn.packet(doveadmproto.ChTouched, c.progress())
 	}
 	return c.conn.packet(doveadmproto.ChBeat, nil)
 }
 
-// tellTouched says how far we are, which is a sign of life too.
-func (c *call) tellTouched() error {
-	return c.conn.packet(doveadmproto.ChTouched, strconv.AppendInt(nil, c.touched, 10))
-}
+// progress says how far we are, which is a sign of life too.
+func (c *call) progress() []byte { return strconv.AppendInt(nil, c.touched, 10) }
 
 func (c *call) cancel() error {
 	return fmt.Errorf("%w after %d messages", errCancelled, c.touched)

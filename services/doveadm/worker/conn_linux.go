@@ -17,9 +17,9 @@ type conn struct {
 	fd   int
 	br   *bufio.Reader
 	in   *doveadmproto.PacketReader
-	part bool // the last packet goes on
-	out  []byte
-	err  error // of the first write that failed: the front is gone
+	part bool   // the last packet goes on
+	out  []byte // held packets
+	err  error  // of the first write that failed: the front is gone
 }
 
 func newConn(fd int) *conn {
@@ -53,10 +53,17 @@ func (c *conn) write(b []byte) error {
 	return c.err
 }
 
+// hold keeps a packet until the next one is sent, which it goes with.
+func (c *conn) hold(ch byte, data []byte) {
+	c.out = doveadmproto.AppendPacket(c.out, ch, data)
+}
+
 // packet sends data on a channel; empty data is an empty packet.
 func (c *conn) packet(ch byte, data []byte) error {
-	c.out = doveadmproto.AppendPacket(c.out[:0], ch, data)
-	return c.write(c.out)
+	c.hold(ch, data)
+	err := c.write(c.out)
+	c.out = c.out[:0]
+	return err
 }
 
 // cancelled tells whether the front wants an end of it, or is gone. It looks

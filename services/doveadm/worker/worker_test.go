@@ -366,6 +366,7 @@ func TestACancelledCommandStops(t *testing.T) {
 	}
 	defer unix.Close(ours)
 	c := call{conn: newConn(theirs), w: &Worker{}, begun: time.Now(), said: time.Now()}
+	c.reply()
 	defer c.conn.close()
 	unix.Write(ours, doveadmproto.AppendPacket(nil, doveadmproto.ChRun, []byte("\tu\tsearch\tall"))) // it stays in the reader's buffer
 	if _, err := c.conn.next(); err != nil {
