@@ -5,13 +5,15 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"culver/services/doveadm/format"
 )
 
 // events is a display for programs: one JSON object a line, and nothing else on
 // stderr.
 type events struct {
 	mu    sync.Mutex
-	w     *json.Encoder
+	w     io.Writer
 	began time.Time
 	of    int64
 	done  int64
@@ -44,13 +46,20 @@ type event struct {
 const eventEvery = time.Second
 
 func newEvents(w io.Writer) *events {
-	return &events{w: json.NewEncoder(w), began: time.Now()}
+	return &events{w: w, began: time.Now()}
 }
 
 func (e *events) send(v event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.w.Encode(v)
+	e.write(v)
+}
+
+// write writes one line, the lock is held. It may be shown on a terminal.
+func (e *events) write(v event) {
+	if line, err := json.Marshal(v); err == nil {
+		e.w.Write(append(format.SafeJSON(line), '\n'))
+	}
 }
 
 func (e *events) line(text string) { e.send(event{Event: "line", Text: text}) }
@@ -95,7 +104,7 @@ func (e *events) progress() {
 		left := float64(max(of-done, 0)) / rate
 		v.Of, v.Left = &of, &left
 	}
-	e.w.Encode(v)
+	e.write(v)
 }
 
 func (e *events) end(s sum, many, stopped bool, journal string) {

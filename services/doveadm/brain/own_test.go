@@ -1,9 +1,15 @@
 package brain
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode"
+
+	"culver/internal/doveadmproto"
 )
 
 func TestWhatOthersCouldHaveWrittenIsNotCarriedOut(t *testing.T) {
@@ -90,5 +96,21 @@ func TestLinksAndDevicesAreNotWrittenOver(t *testing.T) {
 	}
 	if info, err := os.Lstat(filepath.Join(dir, "failed")); err != nil || !info.Mode().IsRegular() {
 		t.Errorf("the failed file: %v, %v", info, err)
+	}
+}
+
+func TestEventsObeyNoUser(t *testing.T) {
+	t.Parallel()
+	const text = "\x1b[2J\u009b31m\x7f\u202etxt.exe é"
+	var out bytes.Buffer
+	newEvents(&out).log("ann", doveadmproto.LogError, text)
+	for _, r := range strings.TrimSuffix(out.String(), "\n") {
+		if unicode.IsControl(r) || r == 0x202e {
+			t.Errorf("%q has %q", out.String(), r)
+		}
+	}
+	var e event
+	if err := json.Unmarshal(out.Bytes(), &e); err != nil || e.Text != text {
+		t.Errorf("got %q, %v", e.Text, err)
 	}
 }

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +23,20 @@ func Safe(text string) string {
 func hostile(r rune) bool {
 	return r < ' ' || r >= 0x7f && r < 0xa0 ||
 		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x61c
+}
+
+// SafeJSON gives JSON in which the characters that Safe escapes are escaped as
+// JSON does it. It means the same.
+func SafeJSON(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		if r >= 0x7f && hostile(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 // safeText escapes text that comes in pieces. LF and TAB stay, and CR before
