@@ -67,6 +67,16 @@ func (s *Store) lockListFor(at int, wait time.Duration) (*listLock, error) {
 	return nil, err
 }
 
+// nodeName is the host as locks name it: what the kernel calls it, as Dovecot
+// does, whatever the settings call it.
+func nodeName() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Nodename[:])
+}
+
 // newLock makes a lock under a name aside: with its text from the beginning, so
 // that whoever finds the lock of one who died knows it at once.
 func (s *Store) newLock(at int) (l *listLock, aside string, err error) {
@@ -79,7 +89,7 @@ func (s *Store) newLock(at int) (l *listLock, aside string, err error) {
 	if p, err := permOf(at); err == nil {
 		p.apply(fd, p.file, privateFile) // a lock of another group locks as well
 	}
-	if _, err := unix.Write(fd, []byte(strconv.Itoa(unix.Getpid())+":"+s.c.Host)); err != nil {
+	if _, err := unix.Write(fd, []byte(strconv.Itoa(unix.Getpid())+":"+nodeName())); err != nil {
 		unix.Unlinkat(at, aside, 0)
 		unix.Close(fd)
 		return nil, "", classed("write", aside, err)
@@ -182,16 +192,16 @@ func (w *lockWatch) stale(s *Store, at int) bool {
 	if now.Sub(w.since) >= lockStale {
 		return true
 	}
-	return now.Sub(time.Unix(w.mtime.Unix())) >= lockDeadPID && w.deadHere(s.c.Host)
+	return now.Sub(time.Unix(w.mtime.Unix())) >= lockDeadPID && w.deadHere()
 }
 
 // deadHere: the holder ran on this host and is gone. The box refuses kill and
 // has no /proc, but whoever asks for a process's group hears whether there is
 // such a process, whosever it is.
-func (w *lockWatch) deadHere(host string) bool {
+func (w *lockWatch) deadHere() bool {
 	pid, at, ok := strings.Cut(strings.TrimSpace(w.text), ":")
 	n, err := strconv.ParseUint(pid, 10, 31)
-	if !ok || err != nil || n == 0 || at != host {
+	if !ok || err != nil || n == 0 || at != nodeName() {
 		return false
 	}
 	_, err = unix.Getpgid(int(n))

@@ -161,6 +161,7 @@ func besideDovecot(t *testing.T, dir string) {
 		"append":                     appendsBeside,
 		"a random life":              livesBeside,
 		"its lock":                   waitsForDovecot,
+		"a lock of a dead one":       takesOverOurs,
 		"a list made shorter":        compactsUnderSession,
 		"saved dates":                savedBeside,
 		"many processes":             stressBeside,
@@ -415,6 +416,24 @@ func waitsForDovecot(t *testing.T, p *peer, s *Store) {
 	}
 	session.end()
 	p.same(s, "INBOX")
+}
+
+// takesOverOurs: the lock of a process of ours that died stops Dovecot for two
+// seconds, not for two minutes: it knows the host by the name that we write.
+func takesOverOurs(t *testing.T, p *peer, s *Store) {
+	p.save("INBOX", "Subject: first\n\nText\n")
+	lock, err := s.lockList(open(t, s, "INBOX").control)
+	must(t, err)
+	_, err = inbox(t, s).Save(message("x\r\n"))
+	must(t, err)
+	path := filepath.Join(s.c.Root, lockName)
+	must(t, os.WriteFile(path, fmt.Append(nil, deadPID(t), strings.TrimLeft(read(t, path), "0123456789")), 0o600))
+	session, begin := p.imap(), time.Now()
+	if said := session.do("SELECT INBOX"); !strings.Contains(said, "* 2 EXISTS") || time.Since(begin) > 30*time.Second {
+		t.Errorf("after %v: %s", time.Since(begin), said)
+	}
+	session.end()
+	lock.release()
 }
 
 // compactsUnderSession: a session that has the folder open, and one that comes

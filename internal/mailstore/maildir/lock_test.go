@@ -25,9 +25,9 @@ func TestLockOfAnother(t *testing.T) {
 		age        time.Duration
 		waits      time.Duration // 0: it is never taken over
 	}{
-		{"of a dead process on this host is taken over", fmt.Sprintf("%d:mx", deadPID(t)), 5 * time.Second, time.Millisecond},
-		{"of a dead process, but just made, is waited for", fmt.Sprintf("%d:mx", deadPID(t)), 0, lockDeadPID},
-		{"of a live process stays until it is stale", fmt.Sprintf("%d:mx", os.Getpid()), time.Hour, lockStale},
+		{"of a dead process on this host is taken over", fmt.Sprint(deadPID(t), ":", nodeName()), 5 * time.Second, time.Millisecond},
+		{"of a dead process, but just made, is waited for", fmt.Sprint(deadPID(t), ":", nodeName()), 0, lockDeadPID},
+		{"of a live process stays until it is stale", fmt.Sprint(os.Getpid(), ":", nodeName()), time.Hour, lockStale},
 		{"of another host stays until it is stale", fmt.Sprintf("%d:elsewhere", deadPID(t)), time.Hour, lockStale},
 		{"with garbage stays until it is stale", "garbage", time.Hour, lockStale},
 	} {
@@ -49,7 +49,7 @@ func TestLockOfAnother(t *testing.T) {
 			if !strings.Contains(warned, tt.text) {
 				t.Errorf("warned %q", warned)
 			}
-			if got := read(t, path); got != fmt.Sprintf("%d:mx", os.Getpid()) {
+			if got := read(t, path); got != fmt.Sprint(os.Getpid(), ":", nodeName()) {
 				t.Errorf("the lock says %q", got)
 			}
 			lock.release()
