@@ -124,6 +124,8 @@ func TestFilterLooksAtArguments(t *testing.T) {
 		{"a user namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWUSER | 17}, refuse},
 		{"a network namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWNET | 17}, refuse},
 		{"clone3, so that C libraries fall back", auditArch, unix.SYS_CLONE3, nil, missing},
+		{"whether a process lives, for locks of the dead", auditArch, unix.SYS_GETPGID, []uint64{1}, ok},
+		{"what the host is called, for locks", auditArch, unix.SYS_UNAME, nil, ok},
 		{"its own limits", auditArch, unix.SYS_PRLIMIT64, []uint64{0}, ok},
 		{"another's limits", auditArch, unix.SYS_PRLIMIT64, []uint64{1}, refuse},
 		{"PR_SET_DUMPABLE", auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE}, ok},
