@@ -96,19 +96,20 @@ func (c *contestant) begin() error {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return err
 	}
-	if err := link(c.template, c.dir+"/homes"); err != nil {
+	u, from := c.template, c.template
+	if c.name == culverUID {
+		var err error
+		if from, err = single(c.template); err != nil {
+			return err
+		}
+		u.FirstUID, u.Single = singleUID, true
+	}
+	u.Home = c.dir + "/homes"
+	if err := link(from, u.Home); err != nil {
 		return err
 	}
-	u := c.template
-	u.Home = c.dir + "/homes"
 	more := "service doveadm {\n  process_limit = 100\n}\n"
 	if c.name == culverUID {
-		u.FirstUID, u.Single = singleUID, true
-		// The files are links: giving them to one uid gives the template away. All
-		// copies of this contestant are of one uid, so it has files of its own.
-		if out, err := exec.Command("sh", "-c", fmt.Sprintf("rm -r %[1]s && cp -a %[2]s %[1]s && chown -R %[3]d:%[3]d %[1]s", u.Home, c.template.Home, singleUID)).CombinedOutput(); err != nil {
-			return fmt.Errorf("copy: %w\n%s", err, out)
-		}
 		more = fmt.Sprintf("service doveadm {\n  service_count = 0\n}\nmail_root = %q\nfirst_valid_uid = %d\nlast_valid_uid = %[2]d\nfirst_valid_gid = %[2]d\nlast_valid_gid = %[2]d\n", u.Home, singleUID)
 	}
 	var err error
@@ -119,6 +120,21 @@ func (c *contestant) begin() error {
 		c.culver, err = system.StartCulver(c.dir+"/server", u, more)
 	}
 	return err
+}
+
+// single gives the template's mail to one uid, in a second template: links of the
+// first would take it away from its owners.
+func single(from system.Users) (system.Users, error) {
+	to := from
+	to.Home += "-single"
+	if _, err := os.Stat(to.Home); err == nil {
+		return to, nil
+	}
+	out, err := exec.Command("sh", "-ec", fmt.Sprintf("cp -a %[1]s %[2]s.new; chown -R %[3]d:%[3]d %[2]s.new; mv %[2]s.new %[2]s", from.Home, to.Home, singleUID)).CombinedOutput()
+	if err != nil {
+		return to, fmt.Errorf("copy: %w\n%s", err, out)
+	}
+	return to, nil
 }
 
 func (c *contestant) end() (err error) {
