@@ -97,3 +97,41 @@ func TestLockThatWasLostIsNoticed(t *testing.T) {
 		t.Errorf("another's lock was removed: %q", got)
 	}
 }
+
+func TestLockBecomesAFile(t *testing.T) {
+	t.Parallel()
+	const text = "a short text"
+	s := newStore(t, Config{})
+	f := inbox(t, s)
+	lock, err := s.lockList(f.dir)
+	must(t, err)
+	must(t, lock.become("list", []byte(text)))
+	path := filepath.Join(s.c.Root, lockName)
+	if got := read(t, filepath.Join(s.c.Root, "list")); got != text {
+		t.Errorf("the file says %q", got)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the lock is still there: %v", err)
+	}
+	must(t, os.WriteFile(path, []byte("1:elsewhere"), 0o600))
+	lock.release()
+	if got := read(t, path); got != "1:elsewhere" {
+		t.Errorf("another's lock was removed: %q", got)
+	}
+}
+
+func TestLockThatWasLostBecomesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, Config{})
+	f := inbox(t, s)
+	lock, err := s.lockList(f.dir)
+	must(t, err)
+	path, list := filepath.Join(s.c.Root, lockName), filepath.Join(s.c.Root, "list")
+	must(t, os.Remove(path), os.WriteFile(path, []byte("1:elsewhere"), 0o600), os.WriteFile(list, []byte("another's"), 0o600))
+	if err := lock.become("list", []byte("ours")); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v, want ErrLocked", err)
+	}
+	if got := read(t, list); got != "another's" {
+		t.Errorf("the list is %q", got)
+	}
+}
