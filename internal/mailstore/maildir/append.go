@@ -16,6 +16,7 @@ type Appended struct {
 	Keywords []string
 	Received time.Time // zero: now
 	GUID     string    // "": the message is a new one
+	AtLeast  int64     // so many bytes of it will be stored; 0: who knows
 }
 
 // Append saves a message and gives its UID. When it returns without error the
@@ -34,7 +35,7 @@ func (m *Mailbox) Append(a Appended) (uid uint32, err error) {
 		return 0, err
 	}
 	defer u.close()
-	if err := u.room(1); err != nil {
+	if err := u.room(max(1, a.AtLeast)); err != nil {
 		return 0, err // before a large message is written in vain
 	}
 	fd, name, err := m.create()

@@ -339,7 +339,10 @@ func (c *call) take(a arrival, in *bufio.Reader, action string, into func(string
 		return err
 	}
 	body := whole{io.LimitedReader{R: in, N: a.size}}
-	_, err = box.Append(maildir.Appended{Body: &body, Flags: a.flags, Keywords: a.keywords, Received: a.received, GUID: a.guid})
+	_, err = box.Append(maildir.Appended{
+		Body: &body, Flags: a.flags, Keywords: a.keywords, Received: a.received, GUID: a.guid,
+		AtLeast: a.size / 2, // CRLF may become LF
+	})
 	if err != nil {
 		return wrap(err, "Saving message to %s failed", box.Name)
 	}

@@ -565,3 +565,16 @@ func TestAWorkerThatWaitsForALockBeats(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 }
+
+// A source that another user took over may announce anything.
+func TestAMessageLargerThanTheQuotaIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	u.settings["quota_enforce"], u.settings["quota_rule"] = "maildirsize", "*:storage=1M"
+	f := u.begin("copy", "INBOX", "user", "mallory", "all")
+	head := "M\tINBOX\t0123456789abcdef0123456789abcdef\t1\t1\t1099511627776\t\t\t1600000000\tguid\n"
+	f.packet(doveadmproto.ChPeer, head+"Subject: x\n")
+	if s := f.reply(func([]byte) {}); s.code != doveadmproto.OverQuota {
+		t.Errorf("got %+v", s)
+	}
+}
