@@ -35,36 +35,52 @@ type listLock struct {
 func (s *Store) lockList(at int) (*listLock, error) { return s.lockListFor(at, lockWait) }
 
 func (s *Store) lockListFor(at int, wait time.Duration) (*listLock, error) {
-	l, aside, err := s.newLock(at)
-	if err != nil {
-		return nil, err
-	}
 	var watch lockWatch
-	begin, pause := l.touched, time.Millisecond
+	begin, pause := s.c.Now(), time.Millisecond
 	for {
-		if err = moveNew(at, aside, at, lockName); err == nil {
-			return l, nil
-		}
+		l, err := s.tryLock(at)
 		if err != unix.EEXIST {
-			err = classed("create", lockName, err)
-			break
+			return l, classedOnce("create", lockName, err)
 		}
 		if watch.stale(s, at) {
 			watch.remove(s, at)
 			continue
 		}
 		if s.c.Now().Sub(begin) > wait {
-			err = fmt.Errorf("%w: %s is held by %q", ErrLocked, lockName, watch.text)
-			break
+			return nil, fmt.Errorf("%w: %s is held by %q", ErrLocked, lockName, watch.text)
 		}
 		s.c.Beat()
 		s.sleep(pause)
 		pause = min(2*pause, lockMaxSleep)
-		l.sign() // as young as if it were made now
 	}
-	unix.Unlinkat(at, aside, 0)
-	unix.Close(l.fd)
-	return nil, err
+}
+
+// tryLock makes the lock under a name aside and renames it, so that it has its
+// text from the beginning: whoever finds the lock of one who died knows it at
+// once. Where there is a lock, no file is made: a waiter that is killed leaves
+// nothing.
+func (s *Store) tryLock(at int) (l *listLock, err error) {
+	var st unix.Stat_t
+	if unix.Fstatat(at, lockName, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		return nil, unix.EEXIST
+	}
+	aside := lockName + "." + s.uniqueName()
+	fd, err := openAt(at, aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
+	if err != nil {
+		return nil, classed("create", aside, err)
+	}
+	if p, err := permOf(at); err == nil {
+		p.apply(fd, p.file, privateFile) // a lock of another group locks as well
+	}
+	if _, err = unix.Write(fd, []byte(strconv.Itoa(unix.Getpid())+":"+nodeName())); err == nil {
+		err = moveNew(at, aside, at, lockName)
+	}
+	if err != nil {
+		unix.Unlinkat(at, aside, 0)
+		unix.Close(fd)
+		return nil, err
+	}
+	return &listLock{s: s, at: at, fd: fd, touched: s.c.Now()}, nil
 }
 
 // nodeName is the host as locks name it: what the kernel calls it, as Dovecot
@@ -77,38 +93,13 @@ func nodeName() string {
 	return unix.ByteSliceToString(u.Nodename[:])
 }
 
-// newLock makes a lock under a name aside: with its text from the beginning, so
-// that whoever finds the lock of one who died knows it at once.
-func (s *Store) newLock(at int) (l *listLock, aside string, err error) {
-	aside = lockName + "." + s.uniqueName()
-	fd, err := openAt(at, aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
-	if err != nil {
-		return nil, "", classed("create", aside, err)
-	}
-	l = &listLock{s: s, at: at, fd: fd, touched: s.c.Now()}
-	if p, err := permOf(at); err == nil {
-		p.apply(fd, p.file, privateFile) // a lock of another group locks as well
-	}
-	if _, err := unix.Write(fd, []byte(strconv.Itoa(unix.Getpid())+":"+nodeName())); err != nil {
-		unix.Unlinkat(at, aside, 0)
-		unix.Close(fd)
-		return nil, "", classed("write", aside, err)
-	}
-	return l, aside, nil
-}
-
 // touch shows that the holder lives, in long work.
 func (l *listLock) touch() {
 	if now := l.s.c.Now(); now.Sub(l.touched) >= lockTouch {
-		l.sign()
+		l.touched = now
+		ts := [2]unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+		futimens(l.fd, &ts)
 	}
-}
-
-// sign gives the lock the time of now.
-func (l *listLock) sign() {
-	l.touched = l.s.c.Now()
-	ts := [2]unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	futimens(l.fd, &ts)
 }
 
 // held says whether the lock is still ours: whoever was stopped for two minutes
