@@ -11,6 +11,7 @@ import (
 
 	"culver/internal/settings"
 	"culver/internal/settings/finished"
+	"culver/internal/spelling"
 )
 
 // Load reads the configuration at path, then each extra file as if it were
@@ -201,7 +202,7 @@ func (l *loader) block(src *source, b *hclsyntax.Block, into *node) {
 	n := into.child(kind, label, at)
 	if kind.Kind == "service" {
 		if _, known := settings.BuiltinNamed(label); !known {
-			l.add(src.pos(b.LabelRanges[0].Start.Byte), fmt.Sprintf("unknown service %q", label), meant(settings.Nearest(label, settings.ServiceNames())))
+			l.add(src.pos(b.LabelRanges[0].Start.Byte), fmt.Sprintf("unknown service %q", label), meant(spelling.Nearest(label, settings.ServiceNames())))
 		}
 	}
 	l.body(src, b.Body, n)
@@ -238,7 +239,7 @@ func (l *loader) unknown(at Pos, what, name string, into *node) {
 	}
 	hint := dovecots[name]
 	if hint == "" {
-		hint = meant(settings.Nearest(name, kind.Names()))
+		hint = meant(spelling.Nearest(name, kind.Names()))
 	}
 	if hint == "" {
 		hint = elsewhere(name)
@@ -297,7 +298,7 @@ func elsewhere(name string) string {
 	if place, ok := places[name]; ok {
 		return "it belongs " + place
 	}
-	if n := settings.Nearest(name, names); n != "" {
+	if n := spelling.Nearest(name, names); n != "" {
 		return fmt.Sprintf("did you mean %q? it belongs %s", n, places[n])
 	}
 	return ""

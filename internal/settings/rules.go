@@ -1,10 +1,12 @@
 package settings
 
 import (
-	"culver/internal/mailstore/maildir"
 	"fmt"
 	"slices"
 	"strings"
+
+	"culver/internal/mailstore/maildir"
+	"culver/internal/spelling"
 )
 
 // Variables in templates: letters of the short form, names of the long one.
@@ -59,7 +61,7 @@ func (known variables) skip(s string) (rest string, err error) {
 		return "", Fault{"a %{ without its }", ""}
 	}
 	if !slices.Contains(known.names, name) {
-		if near := Nearest(name, known.names); near != "" {
+		if near := spelling.Nearest(name, known.names); near != "" {
 			return "", faultf(fmt.Sprintf("did you mean %%{%s}?", near), "unknown variable %q", "%{"+name+"}")
 		}
 		return "", faultf("", "unknown variable %q", "%{"+name+"}")

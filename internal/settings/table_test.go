@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"culver/internal/spelling"
 )
 
 // everyRow calls f for each row of the table, with the kind of its block.
@@ -99,7 +101,7 @@ func TestUsersOwnSettingsReachTheWorker(t *testing.T) {
 	}
 }
 
-func TestNearestSuggestsOnlyWhatIsLikely(t *testing.T) {
+func TestNamesThatAreMisspelt(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ word, want string }{
 		{"proces_limit", "process_limit"},
@@ -108,7 +110,7 @@ func TestNearestSuggestsOnlyWhatIsLikely(t *testing.T) {
 		{"unix_listner", "unix_listener"},
 		{"something", ""},
 	} {
-		if got := Nearest(tt.word, append(ServiceNames(), serviceBlock().Names()...)); got != tt.want {
+		if got := spelling.Nearest(tt.word, append(ServiceNames(), serviceBlock().Names()...)); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.word, got, tt.want)
 		}
 	}

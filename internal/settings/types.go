@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"culver/internal/spelling"
 )
 
 // Type is what a setting may hold. It turns a written value into its canonical
@@ -161,7 +163,7 @@ func Word(words ...string) Type {
 		if slices.Contains(words, s) {
 			return s, nil
 		}
-		if near := Nearest(s, words); near != "" {
+		if near := spelling.Nearest(s, words); near != "" {
 			return "", faultf(fmt.Sprintf("did you mean %q?", near), "%q is not one of %s", s, all)
 		}
 		return "", faultf("", "%q is not one of %s", s, all)

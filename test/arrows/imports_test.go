@@ -42,7 +42,6 @@ var arrows = []arrow{
 var homes = map[string][]string{
 	"github.com/hashicorp/hcl/v2":      {"internal/config"},
 	"github.com/zclconf/go-cty":        {"internal/config"},
-	"github.com/agext/levenshtein":     {"internal/config", "internal/settings"},
 	"github.com/coreos/go-systemd/v22": {"master"},
 	"github.com/pires/go-proxyproto":   {"services/lmtp", "internal/lmtpproto"},
 	"github.com/vbauerster/mpb/v8":     {"services/doveadm/brain"},

@@ -1,6 +1,10 @@
 package command
 
-import "strings"
+import (
+	"strings"
+
+	"culver/internal/spelling"
+)
 
 // MaxArgs bounds the words of one command line: the wire's line has 1 MiB.
 const MaxArgs = 1 << 19
@@ -97,7 +101,7 @@ func (p *Parsed) long(options []Option, word string, words []string) ([]string, 
 	switch {
 	case found == nil:
 		hint := ""
-		if near := nearest(name, all); near != "" {
+		if near := spelling.Nearest(name, all); near != "" {
 			hint = "did you mean --" + near + "?"
 		}
 		return nil, p.Spec.wrong("unknown option "+Quote("--"+name), hint)

@@ -1,6 +1,10 @@
 package command
 
-import "strings"
+import (
+	"strings"
+
+	"culver/internal/spelling"
+)
 
 // The exit status, and the wire's, of a UsageError: scripts know Dovecot's, which
 // has the second one for a word inside an argument, such as a field of fetch
@@ -92,57 +96,10 @@ func unknown(words []string) *UsageError {
 }
 
 func didYouMean(word string, candidates []string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := spelling.Nearest(word, candidates); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return ""
-}
-
-// maxNear bounds a word that is compared with others: longer is no slip.
-const maxNear = 64
-
-// nearest gives the candidate that a misspelt word most likely means, or "".
-func nearest(word string, candidates []string) string {
-	if len(word) > maxNear {
-		return ""
-	}
-	best, least := "", 3 // more than two slips are another word
-	if len(word) <= 4 {
-		least = 2
-	}
-	for _, c := range candidates {
-		if d := slips(word, c); d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// slips counts the letters left out, added, changed or exchanged with their
-// neighbour that make b of a.
-func slips(a, b string) int {
-	var before, last, now [maxNear + 1]int
-	if len(b) > maxNear {
-		return maxNear
-	}
-	for j := range len(b) + 1 {
-		last[j] = j
-	}
-	for i := range len(a) {
-		now[0] = i + 1
-		for j := range len(b) {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			now[j+1] = min(last[j]+change, last[j+1]+1, now[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				now[j+1] = min(now[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, now
-	}
-	return last[len(b)]
 }
 
 // maxQuoted bounds how much of a word an error repeats.

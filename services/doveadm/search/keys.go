@@ -3,6 +3,8 @@ package search
 import (
 	"slices"
 	"strings"
+
+	"culver/internal/spelling"
 )
 
 // operand is what stands after a key.
@@ -113,44 +115,11 @@ func nearest(word string) string {
 	if word == "AND" {
 		return "conditions side by side are joined by AND already"
 	}
-	best, bestAt := "", 3
-	for i := range keys {
-		name := keys[i].name
-		if d := distance(word, name); d < bestAt {
-			best, bestAt = name, d
-		}
-	}
-	if best == "" || bestAt >= len(word) {
+	near := spelling.Nearest(strings.ToLower(word), Keys())
+	if near == "" {
 		return ""
 	}
-	return "did you mean " + strings.ToLower(best) + "?"
-}
-
-// distance counts the letters to change, insert, remove or swap; words that are
-// much too long are not looked at.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(row[j]+cost, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
+	return "did you mean " + near + "?"
 }
 
 // Keys gives the names of all keys, for completion.
