@@ -246,3 +246,64 @@ func TestIdleStrangersBlockNobody(t *testing.T) {
 	}
 	t.Logf("two commands in %v", time.Since(begun))
 }
+
+// Command lines that Dovecot's client would not send get of ours what they get of
+// Dovecot's server, and a status line where that dies of them.
+func TestTheSameBytesGetTheSameReply(t *testing.T) {
+	t.Parallel()
+	needs(t)
+	d, dir, users, copies := startDovecotOn(t, 2, releases[0])
+	c := startCulver(t, dir, copies, "")
+	for _, line := range []string{
+		"search|nosuch",
+		"search|mailbox|INBOX|(|seen",
+		"search|--|mailbox|INBOX|all",
+		"search|-A|--|mailbox|INBOX|1",
+		"search|-u|user*|mailbox|INBOX|1",
+		"search|-u|nobody|mailbox|INBOX|1",
+		"search|--nosuch|all",
+		"search|-x|all",
+		"fetch|nosuch|mailbox|INBOX|1",
+		"fetch|-A|uid flags|mailbox|INBOX|1",
+		"fetch|uid hdr|mailbox|INBOX|1",
+		"fetch|uid hdr.x-multi hdr|mailbox|INBOX|2",
+		"fetch|body.preview uid|mailbox|INBOX|1:2",
+		"expunge|all",
+		"expunge|mailbox|Nonexist|uid|1",
+		"flags add|\\Bad|mailbox|INBOX|1",
+		"flags|add|Kw|mailbox|INBOX|1",
+		"flags add|--|-kw|mailbox|INBOX|1",
+		"fetch|flags|mailbox|INBOX|1",
+		"copy|Work|mailbox|INBOX|uid|1",
+		"copy|--|Nonexist|mailbox|INBOX|1",
+		"move|Work|mailbox|INBOX|uid|99",
+		"mailbox list|-8s",
+		"mailbox list|--subscriptions",
+		"mailbox list|--|Work",
+		"mailbox|list|Work",
+		"mailbox  list",
+		"Search|all",
+		"sear|all",
+		"mailbox status|messages unseen|Work",
+		"mailbox status|-t|vsize messages|Work|Trash",
+		"mailbox create|Work",
+		"mailbox create|a\x01nb",
+		"mailbox delete|-s|Nonexist",
+		"mailbox path|Nonexist",
+		"purge|x",
+		"purge|-x",
+		"force-resync|Work",
+		"deduplicate|mailbox|INBOX|all",
+	} {
+		send := hello2 + "\t" + users.Name(1) + "\t" + strings.ReplaceAll(line, "|", "\t") + "\n"
+		_, want, wantLogs := unpack(t, exchange(t, "unix", d.Admin, send))
+		_, got, gotLogs := unpack(t, exchange(t, "unix", c.Admin, send))
+		got, want = recent.ReplaceAllString(strings.ReplaceAll(got, "/copy/homes/", "/homes/"), ""), recent.ReplaceAllString(want, "")
+		if want == "" && strings.HasPrefix(got, "\n-") && gotLogs != "" {
+			continue
+		}
+		if got != want || gotLogs == "" && wantLogs != "" {
+			t.Errorf("%s\n got %.300q\n     %q\nwant %.300q\n     %q", line, got, gotLogs, want, wantLogs)
+		}
+	}
+}
