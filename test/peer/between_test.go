@@ -2,6 +2,7 @@ package peer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,42 @@ func TestMailOfAnotherUserIsDovecots(t *testing.T) {
 		same(t, twin{d.Admin, d.Doveadm}, twin{c.Admin, d.Doveadm}, users.Name(1), s)
 	}
 	checkPrivate(t, copies)
+}
+
+// A message leaves its owner when it is with the other, and not before.
+func TestAMoveThatFailsLeavesMailWhereItWas(t *testing.T) {
+	t.Parallel()
+	needs(t)
+	dir, users := someUsers(t, 2)
+	c := startCulver(t, dir, users, "quota_rule = [\"*:messages=3\"]\nquota_grace = \"0\"\n")
+	run := func(want int, input string, args ...string) string {
+		t.Helper()
+		said, err := c.Doveadm(input, append([]string{"-f", "tab"}, args...)...)
+		if err != nil || said.Code != want {
+			t.Fatalf("%q: %+v (%v), want %d", args, said, err, want)
+		}
+		return said.Out
+	}
+	for i := range 3 {
+		for u := 1; u <= 2; u++ {
+			run(0, fmt.Sprintf("Subject: %d of user%d\n\nx\n", i, u), "save", "-u", users.Name(u))
+		}
+	}
+	run(0, "", "expunge", "-u", users.Name(1), "mailbox", "INBOX", "1")
+	run(73, "", "move", "-u", users.Name(1), "INBOX", "user", users.Name(2), "mailbox", "INBOX", "all") // there is room for one
+	all := run(0, "", "fetch", "-u", "*", "user hdr.subject", "all")
+	for i := range 3 {
+		if i > 0 && !strings.Contains(all, fmt.Sprintf("%d of user1", i)) || strings.Count(all, fmt.Sprintf("%d of user2", i)) != 1 {
+			t.Errorf("there are %q", all)
+		}
+	}
+	if n := strings.Count(all, " of user"); n != 5 {
+		t.Errorf("there are %d messages, want 5", n)
+	}
+	if n, err := users.MessageIDs(1); err != nil || n[""] > 3 {
+		t.Errorf("user1 has %v (%v), and may have 3", n, err)
+	}
+	checkPrivate(t, users)
 }
 
 // ownAll gives a user what is in the home.
