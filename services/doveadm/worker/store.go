@@ -13,6 +13,7 @@ func storeConfig(b finished.Bag) (maildir.Config, error) {
 	c := maildir.Config{
 		Root:          b["mail_path"],
 		Home:          b["home"],
+		Make:          b["mail_home_create"] == "yes",
 		Inbox:         b["inbox_path"],
 		Control:       b["control_path"],
 		Index:         b["index_path"],
