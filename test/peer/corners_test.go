@@ -162,6 +162,13 @@ var changes = []step{
 	words("expunge", "-d", "mailbox", "Trash", "all"),
 	words("expunge", "-d", "mailbox", "INBOX", "uid", "1:3"),
 	unordered("mailbox", "list"),
+	as23("batch", ",", "search", "mailbox", "INBOX", "1", ",", "search", "mailbox", "Work", "1"),
+	as23("batch", ",", "copy", "Nope", "mailbox", "INBOX", "1", ",", "expunge", "mailbox", "INBOX", "1"),
+	as23("batch", ",", "copy", "Trash", "mailbox", "Nope", "1", ",", "expunge", "mailbox", "INBOX", "1"),
+	as23("batch", ",", "flags", "add", "Batched", "mailbox", "INBOX", "1", ",", "expunge", "mailbox", "Work", "2"),
+	as23("batch", ",", "search", "mailbox", "Nope", "1", ",", "search", "mailbox", "Work", "1"),
+	as23("batch", ",", "nosuch", "1"),
+	words("fetch", "uid flags", "mailbox", "INBOX", "all"),
 	// Many users.
 	unordered("search", "-A", "mailbox", "INBOX", "1:2"),
 	unordered("search", "-u", "user*", "mailbox", "INBOX", "1"),

@@ -5,7 +5,8 @@ import (
 )
 
 // batch carries out several commands. Their rows come one after another; the
-// first that fails does not keep the others.
+// first that fails ends it, as in Dovecot: what is expunged behind a copy was
+// meant to be copied.
 func (c *call) batch() error {
 	parts, err := c.Batch()
 	if err != nil {
@@ -23,7 +24,10 @@ func (c *call) batch() error {
 		}
 		c.Parsed, c.dryRun, c.validity = p, p.Has("dry-run"), p.Values("if-uidvalidity")
 		if err := run(c); err != nil {
-			c.fail(err)
+			return err
+		}
+		if c.code != doveadmproto.OK {
+			return nil // it went on as far as it could, and has said what failed
 		}
 	}
 	return nil

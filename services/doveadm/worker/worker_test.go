@@ -352,9 +352,17 @@ func TestBatch(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	u.mail("INBOX", 1, "", "Subject: x\n\ny\n")
-	got := u.run("batch / flags add \\Seen all / search mailbox INBOX seen / search mailbox Nope all / search mailbox INBOX 1")
-	if got.code != 68 || got.uids() != "1 1" {
-		t.Errorf("got %+v, want UID 1 twice and 68", got)
+	got := u.run("batch / flags add \\Seen all / search mailbox INBOX seen / search mailbox INBOX 1")
+	if got.code != 0 || got.uids() != "1 1" {
+		t.Errorf("got %+v, want UID 1 twice", got)
+	}
+	for _, first := range []string{"copy Nope mailbox INBOX 1", "copy INBOX mailbox Nope 1", "search mailbox Nope 1"} {
+		if got := u.run("batch / " + first + " / expunge mailbox INBOX all"); got.code != 68 {
+			t.Errorf("%s: got %+v, want 68", first, got)
+		}
+	}
+	if got := u.run("search mailbox INBOX all").uids(); got != "1" {
+		t.Errorf("left: got %q: what follows a failure was done", got)
 	}
 }
 
