@@ -193,7 +193,7 @@ func (o *order) open(r *run, p command.Parsed) error {
 		}
 	}
 	r.show = newDisplay(r.g, o.progress, r.many, o.p.Columns() != nil)
-	if _, quiet := r.show.(*plain); !quiet && r.many && o.users.File != "-" {
+	if _, quiet := r.show.(*plain); !quiet && r.many && !o.users.once() {
 		r.count = func(ctx context.Context) (n int64, err error) {
 			err = r.feed(ctx, func(job) error { n++; return nil })
 			return n, err
@@ -205,8 +205,8 @@ func (o *order) open(r *run, p command.Parsed) error {
 // newJournal begins the journal of this order.
 func (o *order) newJournal(name string, r *run) (*journal, error) {
 	switch {
-	case o.users.File == "-":
-		return nil, usage("a run over users from standard input cannot be resumed: put them in a file for -F")
+	case o.users.once():
+		return nil, usage("a run over users from standard input or a pipe cannot be resumed: put them in a file for -F")
 	case o.p.ReadsInput() && o.input == nil:
 		return nil, usage("save from standard input cannot be resumed: name a file")
 	case r.plan != nil:

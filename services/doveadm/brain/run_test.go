@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"culver/internal/doveadmproto"
@@ -79,6 +80,25 @@ func TestUsersOfEveryChoice(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestUsersFromAPipeAreReadOnce(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "users")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go os.WriteFile(pipe, []byte("alice\nbob\n"), 0o600)
+	s := newFakeServer(t, oneRow)
+	// The progress wants to know how many they are.
+	got := doveadm(t, Global{Settings: Settings{Socket: s.socket}}, "search", "-F", pipe, "--progress=ndjson", "all")
+	if want := "alice guid-of-alice 1|bob guid-of-bob 1"; sorted(got.out) != want || got.code != 0 {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+	got = doveadm(t, Global{Settings: Settings{Socket: s.socket}}, "search", "-F", os.DevNull, "--journal", pipe+".journal", "all")
+	if got.code != 64 {
+		t.Errorf("a journal of users who cannot be read again: got %+v, want 64", got)
 	}
 }
 

@@ -49,6 +49,16 @@ func chosen(p command.Parsed) (choice, error) {
 
 func (c choice) many() bool { return c.User == "" }
 
+// once tells whether the names can be read a single time: who counts them in a
+// pipe before takes them away from the run.
+func (c choice) once() bool {
+	if c.File == "" || c.File == "-" {
+		return c.File == "-"
+	}
+	info, err := os.Stat(c.File)
+	return err == nil && !info.Mode().IsRegular()
+}
+
 // source opens what has to be there before a run begins.
 func (c choice) source(g *Global) (source, error) {
 	switch {
@@ -63,6 +73,9 @@ func (c choice) source(g *Global) (source, error) {
 		f, err := os.Open(c.File)
 		if err != nil {
 			return nil, fmt.Errorf("users file: %w", err)
+		}
+		if c.once() {
+			return lines(f), nil
 		}
 		f.Close()
 		return func(ctx context.Context, each func(string) error) error {
