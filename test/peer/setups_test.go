@@ -14,8 +14,9 @@ type setup struct {
 	dovecot string // settings of 2.3
 	culver  string
 	fs      bool
-	// work is the mailbox with two messages, sep what stands between levels.
-	inbox, work, trash, sep string
+	// work and trash are names of mailboxes, if not Work and Trash; sep stands
+	// between levels.
+	work, trash, sep string
 }
 
 var setups = []setup{
