@@ -12,6 +12,7 @@ import (
 
 	"culver/internal/doveadmproto"
 	"culver/internal/mailstore/maildir"
+	"culver/internal/mailstore/userstore"
 	"culver/internal/settings/finished"
 	"culver/services/doveadm/command"
 	"culver/services/doveadm/search"
@@ -115,7 +116,7 @@ func usage(err error) error {
 }
 
 func (c *call) open() error {
-	config, err := storeConfig(c.settings)
+	config, err := userstore.Config(c.settings)
 	if err != nil {
 		return failed(doveadmproto.TempFail, "%v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"culver/internal/lmtpproto"
 	"culver/internal/maillog/logline"
 	"culver/internal/mailstore/maildir"
+	"culver/internal/mailstore/userstore"
 	"culver/internal/settings/finished"
 )
 
@@ -218,7 +219,7 @@ func (s *session) rcptTo(args string) {
 			return
 		}
 	}
-	c, err := storeConfig(s.settings)
+	c, err := userstore.Config(s.settings)
 	if err != nil {
 		s.log(logline.Error, "user's settings: "+err.Error())
 		s.reply(451, "4.3.0", "<"+r.path.String()+"> Temporary internal error")

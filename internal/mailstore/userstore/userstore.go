@@ -1,4 +1,11 @@
-package deliver
+// Package userstore turns what a worker is told of its user into that user's
+// mail store.
+//
+// Runs as:   the mail's owner, in a box.
+// Trusts:    the bag: the master made it of settings and auth's answer.
+// Distrusts: nothing.
+// Speaks:    packages finished and maildir.
+package userstore
 
 import (
 	"strconv"
@@ -7,14 +14,15 @@ import (
 	"culver/internal/settings/finished"
 )
 
-// storeConfig says where this user's mail lies and by which rules it is kept.
-func storeConfig(b finished.Bag) (maildir.Config, error) {
+// Config says where this user's mail lies and by which rules it is kept.
+func Config(b finished.Bag) (maildir.Config, error) {
 	c := maildir.Config{
 		Root:          b["mail_path"],
 		Home:          b["home"],
 		Make:          b["mail_home_create"] == "yes",
 		Inbox:         b["inbox_path"],
 		Control:       b["control_path"],
+		Index:         b["index_path"],
 		FS:            b["mail_layout"] == "fs",
 		UTF8:          b["mail_utf8"] == "yes",
 		Subscriptions: b["subscriptions"],
@@ -32,7 +40,7 @@ func storeConfig(b finished.Bag) (maildir.Config, error) {
 	return c, err
 }
 
-// namespace takes over the one that has the INBOX: mail is delivered there.
+// namespace takes over the one that has the INBOX.
 func namespace(b finished.Bag, c *maildir.Config) {
 	n, _ := strconv.Atoi(b["namespace/count"])
 	for i := range n {
