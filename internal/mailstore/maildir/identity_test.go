@@ -72,17 +72,33 @@ func TestResyncMendsTheList(t *testing.T) {
 
 func uidText(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
+// Without its first line a list has no UIDVALIDITY: clients must begin anew, and
+// are told so by a new one.
 func TestResyncOfAListWithoutHeader(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, Config{})
+	warned := ""
+	s := newStore(t, Config{Warn: func(text string) { warned += text }})
 	have(t, s, ".a")
-	list := filepath.Join(s.c.Root, ".a", listName)
-	must(t, os.WriteFile(list, []byte("no list\n1 :m1\n"), 0o600))
-	if err := s.Resync("a"); !errors.Is(err, ErrUIDList) {
-		t.Errorf("got %v, want %v", err, ErrUIDList)
+	for _, name := range []string{"m1", "m2"} {
+		must(t, os.WriteFile(filepath.Join(s.c.Root, ".a", "cur", name+":2,"), []byte(name), 0o600))
 	}
-	if got := read(t, list); got != "no list\n1 :m1\n" {
-		t.Errorf("changed it to %q", got)
+	list := filepath.Join(s.c.Root, ".a", listName)
+	must(t, os.WriteFile(list, []byte("no list\n4 :m2\n"), 0o600))
+	if _, err := s.Open("a"); !errors.Is(err, ErrUIDList) {
+		t.Errorf("before: got %v, want %v", err, ErrUIDList)
+	}
+	must(t, s.Resync("a"))
+	m, err := s.Open("a")
+	must(t, err)
+	defer m.Close()
+	if m.Len() != 2 || m.Base(0) != "m2" || m.Entry(0).UID != 4 || m.Entry(1).UID != 6 || m.UIDValidity() == 0 {
+		t.Errorf("got %d messages, UID %d %s, UIDVALIDITY %d", m.Len(), m.Entry(0).UID, m.Base(0), m.UIDValidity())
+	}
+	if got := read(t, filepath.Join(s.c.Root, ".a", damagedName)); got != "no list\n4 :m2\n" {
+		t.Errorf("the old list is %q", got)
+	}
+	if !strings.Contains(warned, "the UIDVALIDITY is a new one") {
+		t.Errorf("warned: %q", warned)
 	}
 }
 
@@ -99,13 +115,13 @@ func FuzzMendedHeader(f *testing.F) {
 		defer file.Close()
 		_, err = file.Write(text)
 		must(t, err)
-		h, err := mendedHeader(file)
+		h, lost, err := mendedHeader(file)
 		if err != nil {
 			return
 		}
 		last := uint32(0)
 		must(t, listLines(file, func(n int, line []byte) error {
-			if r, err := parseListRecord(line, h.version); n > 0 && err == nil && r.uid > last {
+			if r, err := parseListRecord(line, h.version); (n > 0 || lost) && err == nil && r.uid > last {
 				last = r.uid
 			}
 			return nil

@@ -14,7 +14,8 @@ import (
 const damagedName = listName + ".damaged"
 
 // Resync reads a folder anew. A uid list with lines that nobody can read is
-// mended: every message whose line is good keeps its UID.
+// mended: every message whose line is good keeps its UID. Where the first line is
+// lost, and the UIDVALIDITY with it, the folder gets a new one.
 func (s *Store) Resync(name string) error {
 	m, err := s.Open(name)
 	if errors.Is(err, ErrUIDList) {
@@ -61,14 +62,23 @@ func (s *Store) mend(name string) error {
 	}
 	old := os.NewFile(uintptr(fd), listName)
 	defer old.Close()
-	head, err := mendedHeader(old)
+	head, lost, err := mendedHeader(old)
 	if err != nil {
-		return fmt.Errorf("%w: its first line cannot be mended: %w", ErrUIDList, err)
+		return fmt.Errorf("%w: it cannot be mended: %w", ErrUIDList, err)
 	}
-	if err := s.writeMended(at, old, head, lock); err != nil {
+	if lost {
+		if head.validity, err = s.nextValidity(); err != nil {
+			return err
+		}
+	}
+	if err := s.writeMended(at, old, head, lost, lock); err != nil {
 		return classedOnce("mend", listName, err)
 	}
-	s.warnf("%s: %s was mended, its old text is %s", name, listName, damagedName)
+	more := ""
+	if lost {
+		more = "; its first line was lost, so the UIDVALIDITY is a new one"
+	}
+	s.warnf("%s: %s was mended, its old text is %s%s", name, listName, damagedName, more)
 	return nil
 }
 
@@ -90,14 +100,18 @@ func listLines(f *os.File, line func(n int, text []byte) error) error {
 	return nil
 }
 
-// mendedHeader finds what the header shall be. Lines that cannot be read may have
-// had UIDs above all others: these are passed over, not given again.
-func mendedHeader(f *os.File) (h listHeader, err error) {
+// mendedHeader finds what the header shall be, and whether there is none. Lines
+// that cannot be read may have had UIDs above all others: these are passed over,
+// not given again.
+func mendedHeader(f *os.File) (h listHeader, lost bool, err error) {
 	last, bad := uint32(0), uint32(0)
+	h.version, lost = 3, true
 	err = listLines(f, func(n int, text []byte) error {
 		if n == 0 {
-			h, err = parseListHeader(text)
-			return err
+			if head, err := parseListHeader(text); err == nil {
+				h, lost = head, false
+				return nil
+			}
 		}
 		r, err := parseListRecord(text, h.version)
 		if err != nil || r.uid <= last {
@@ -107,17 +121,14 @@ func mendedHeader(f *os.File) (h listHeader, err error) {
 		last = r.uid
 		return nil
 	})
-	if err == nil && h.version == 0 {
-		err = errListHeader
-	}
 	if uint64(last)+uint64(bad) >= maxUID {
-		return h, errors.New("no UIDs are left")
+		return h, lost, errors.New("no UIDs are left")
 	}
 	h.next = max(h.next, last+bad+1)
-	return h, err
+	return h, lost, err
 }
 
-func (s *Store) writeMended(at int, old *os.File, head listHeader, lock *listLock) error {
+func (s *Store) writeMended(at int, old *os.File, head listHeader, lost bool, lock *listLock) error {
 	const aside = listName + ".tmp"
 	unix.Unlinkat(at, aside, 0)
 	fd, err := openAt(at, aside, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, privateFile)
@@ -125,7 +136,7 @@ func (s *Store) writeMended(at int, old *os.File, head listHeader, lock *listLoc
 		return err
 	}
 	defer unix.Close(fd)
-	err = s.fillMended(fd, at, old, head)
+	err = s.fillMended(fd, at, old, head, lost)
 	if err == nil {
 		err = lock.held()
 	}
@@ -142,7 +153,7 @@ func (s *Store) writeMended(at int, old *os.File, head listHeader, lock *listLoc
 	return s.sync(at, listName)
 }
 
-func (s *Store) fillMended(fd, at int, old *os.File, head listHeader) error {
+func (s *Store) fillMended(fd, at int, old *os.File, head listHeader, lost bool) error {
 	p, err := permOf(at)
 	if err != nil {
 		return err
@@ -162,7 +173,7 @@ func (s *Store) fillMended(fd, at int, old *os.File, head listHeader) error {
 	last := uint32(0)
 	err = listLines(old, func(n int, text []byte) error {
 		r, err := parseListRecord(text, head.version)
-		if n == 0 || err != nil || r.uid <= last {
+		if n == 0 && !lost || err != nil || r.uid <= last {
 			return nil
 		}
 		last = r.uid

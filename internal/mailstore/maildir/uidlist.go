@@ -16,8 +16,8 @@ const (
 	maxUID      = 1<<32 - 2
 )
 
-// ErrUIDList: the folder's uid list cannot be used. Nothing was changed: whoever
-// repairs or removes it decides that all messages get new UIDs.
+// ErrUIDList: the folder's uid list cannot be used. Nothing was changed: Resync
+// mends it, and whoever removes it decides that all messages get new UIDs.
 var ErrUIDList = errors.New("uid list is damaged")
 
 // listHeader is the first line of a uid list.
@@ -91,7 +91,7 @@ func (p *listParser) broken(why string) error {
 	if p.begun {
 		line = p.count + 2
 	}
-	return fmt.Errorf("%w: %s record %d: %s", ErrUIDList, listName, line-1, why)
+	return fmt.Errorf("%w: %s record %d: %s (force-resync mends it)", ErrUIDList, listName, line-1, why)
 }
 
 var (
@@ -287,7 +287,7 @@ func (l *uidList) read(buf []byte, f func(listRecord)) error {
 	}
 	l.torn = have > 0
 	if !l.begun {
-		return fmt.Errorf("%w: %s has no header", ErrUIDList, listName)
+		return fmt.Errorf("%w: %s has no header (force-resync mends it)", ErrUIDList, listName)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ type spool struct {
 // newSpool takes the input whole, from the file or from in. It is a copy
 // without a name: what changes meanwhile changes for nobody.
 func newSpool(in io.Reader, name string) (*spool, error) {
-	if name != "" {
+	if name != "" && name != "-" {
 		src, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("message: %w", err)

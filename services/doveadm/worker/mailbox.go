@@ -213,6 +213,9 @@ func (c *call) mailboxUnsubscribe() error {
 }
 
 func (c *call) mailboxUpdate() error {
+	// There must be room for messages yet to come: a folder whose next UID is the
+	// last one takes no more.
+	const maxUID = 1<<32 - 1<<16
 	name := c.Arg("mailbox")
 	id := maildir.Identity{GUID: c.Value("mailbox-guid")}
 	if id.GUID != "" && !maildir.IsGUID(id.GUID) {
@@ -236,6 +239,9 @@ func (c *call) mailboxUpdate() error {
 		v, err := strconv.ParseUint(text, 10, n.bits)
 		if err != nil {
 			return failed(doveadmproto.Usage, "--%s: %q is not a number", n.option, text)
+		}
+		if n.to != nil && (v == 0 || v > maxUID) {
+			return failed(doveadmproto.Usage, "--%s: want 1 to %d", n.option, maxUID)
 		}
 		if n.to != nil {
 			*n.to = uint32(v)
