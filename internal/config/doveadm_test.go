@@ -29,7 +29,7 @@ func TestDoveadmSettings(t *testing.T) {
 		{"a password's file", `doveadm_password_file = "/etc/culver/doveadm.password"`, "doveadm_password_file", "/etc/culver/doveadm.password"},
 		{"a command of two words is one", `doveadm_allowed_commands = ["search", "mailbox list"]`, "doveadm_allowed_commands", "search\tmailbox list"},
 		{"two minutes of silence", "", "doveadm_worker_timeout", "120000000000"},
-		{"six hours in all", "", "doveadm_command_timeout", "21600000000000"},
+		{"an hour in all", "", "doveadm_command_timeout", "3600000000000"},
 		{"half a minute to log in", "", "doveadm_auth_timeout", "30000000000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -123,7 +123,7 @@ func doveadmRows() []Setting {
 		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else. Empty: nobody can log in there."},
 		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},
 		{Name: "doveadm_worker_timeout", Type: Time(time.Second, 24*time.Hour), Default: "2m", For: "doveadm-server doveadm-worker", Help: "How long a worker may give no sign of work before it is ended. A working one gives a sign every second."},
-		{Name: "doveadm_command_timeout", Type: Time(time.Second, 1000*time.Hour), Default: "6h", For: "doveadm-server doveadm-worker", Help: "How long one command may take for one user. Its worker is killed then."},
+		{Name: "doveadm_command_timeout", Type: Time(time.Second, 1000*time.Hour), Default: "1h", For: "doveadm-server doveadm-worker", Help: "How long one command may take for one user. Its worker is killed then."},
 		{Name: "doveadm_auth_timeout", Type: Time(time.Second, time.Hour), Default: "30s", For: "doveadm-server", Help: "How long a client may take to say who it is."},
 	}
 }
