@@ -18,7 +18,8 @@ import (
 	"culver/internal/maillog/logline"
 )
 
-// maxLogged is how many lines of one worker get into our own log.
+// maxLogged is how many lines of one worker reach the client, and how many get
+// into our own log.
 const maxLogged = 1000
 
 // hire is one worker at work.
@@ -32,7 +33,8 @@ type hire struct {
 	rows *rows
 	logs doveadmproto.LogReader
 
-	logged   int
+	told     int  // lines that the client has, or would have
+	logged   int  // the same of our own log
 	peerDone bool // its stream for the other worker has ended
 
 	dropped atomic.Bool // we closed it, and have said why
@@ -96,6 +98,16 @@ func refusal(err error) (code int, text string, l logline.Level) {
 	return doveadmproto.TempFail, err.Error(), logline.Error
 }
 
+// needsTwo says what a pair that got only one worker waits for: where there may
+// be no second one it would wait for ever.
+func needsTwo(err error) string {
+	var r *favour.Refusal
+	if !errors.As(err, &r) || r.Code != handoff.CodeLimit {
+		return ""
+	}
+	return " (copy, move and import from another user need two workers at one time: process_limit of service doveadm must be 2 or more, and another two for each pair that runs meanwhile)"
+}
+
 // send writes one packet. A worker that is gone is heard of where it is read.
 func (h *hire) send(ch byte, b []byte) {
 	h.mu.Lock()
@@ -150,7 +162,9 @@ func (h *hire) relay(peer *hire) error {
 func (h *hire) log(level byte, text string) {
 	r := h.run
 	if (level > doveadmproto.LogDebug || r.cmd.Debug) && !h.late.Load() {
-		r.s.out.log(level, prefix(h.user), text)
+		if h.told++; h.told <= maxLogged {
+			r.s.out.log(level, prefix(h.user), text)
+		}
 	}
 	own := logline.Error
 	switch level {
@@ -168,4 +182,11 @@ func (h *hire) log(level byte, text string) {
 		text = "more lines than one command may log: the rest is not logged"
 	}
 	r.f.Log(own, "", h.user, strings.ToValidUTF8(text, "?"))
+}
+
+// summary says how many lines the client did not get.
+func (h *hire) summary() {
+	if n := h.told - maxLogged; n > 0 && !h.late.Load() {
+		h.run.s.out.log(doveadmproto.LogWarning, prefix(h.user), strconv.Itoa(n)+" more lines are left out")
+	}
 }

@@ -189,3 +189,17 @@ func TestPairsAreAskedForOneAfterTheOther(t *testing.T) {
 		t.Errorf("the second pair: %q", got)
 	}
 }
+
+func TestAPairWithoutItsSecondWorkerNamesTheLimit(t *testing.T) {
+	t.Parallel()
+	w := start(t, testOptions())
+	w.refuses("alice", handoff.Message{Code: handoff.CodeLimit, Setting: "process_limit"})
+	c := w.hello(2)
+	got, logs := c.ask(copyFrom)
+	if got != "\n-TEMPFAIL\n" || !strings.Contains(logs, "doveadm(alice): ") || !strings.Contains(logs, "process_limit of service doveadm must be 2") {
+		t.Errorf("got %q, %q", got, logs)
+	}
+	if _, logs := c.ask("\talice\tsearch\tall\n"); strings.Contains(logs, "must be 2") {
+		t.Errorf("a command that needs one worker: %q", logs)
+	}
+}

@@ -131,6 +131,9 @@ func (r *run) recruit(ctx context.Context) ([]*hire, error) {
 				h.conn.Close() // it was told nothing, and ends
 			}
 			code, text, l := refusal(err)
+			if len(hired) > 0 {
+				text += needsTwo(err)
+			}
 			r.failFor(user, code, text, l)
 			return nil, err
 		}
@@ -209,6 +212,7 @@ func early(err error) string {
 // end takes a worker's last word.
 func (r *run) end(h *hire, err error) {
 	h.logs.Flush(h.log)
+	h.summary()
 	h.conn.Close()
 	switch {
 	case h.dropped.Load(), h.late.Load():
