@@ -58,25 +58,39 @@ func (m *Mailbox) Append(a Appended) (uid uint32, err error) {
 	return uid, nil
 }
 
-// writeBody writes the text into tmp/, durably, and says what it shall be
-// called.
-func (m *Mailbox) writeBody(fd int, a Appended, n *newcomer) error {
+// SizeOf is the size that a text would have here.
+func (m *Mailbox) SizeOf(body io.Reader) (int64, error) {
+	w, err := m.writeText(-1, body)
+	return w.size, err
+}
+
+func (m *Mailbox) writeText(fd int, body io.Reader) (lineWriter, error) {
 	w := lineWriter{fd: fd, crlf: m.s.c.CRLF, buf: make([]byte, 0, 32<<10)}
 	in := make([]byte, 32<<10)
 	for {
-		got, err := a.Body.Read(in)
+		got, err := body.Read(in)
 		if err := w.add(in[:got]); err != nil {
-			return classed("write to", m.Folder.Name, err)
+			return w, classed("write to", m.Folder.Name, err)
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("read message: %w", err)
+			return w, fmt.Errorf("read message: %w", err)
 		}
 	}
 	if err := w.end(); err != nil {
-		return classed("write to", m.Folder.Name, err)
+		return w, classed("write to", m.Folder.Name, err)
+	}
+	return w, nil
+}
+
+// writeBody writes the text into tmp/, durably, and says what it shall be
+// called.
+func (m *Mailbox) writeBody(fd int, a Appended, n *newcomer) error {
+	w, err := m.writeText(fd, a.Body)
+	if err != nil {
+		return err
 	}
 	n.size = w.size
 	n.unique = func(base string) string { return sizedName(base, w.size, w.virtual) }

@@ -15,6 +15,17 @@ import (
 // ErrCompressed: the message is compressed in a way that is not read here.
 var ErrCompressed = errors.New("message is compressed in an unsupported way")
 
+// ErrTooLarge: the message is larger than what anybody reads to its end. Its
+// owner can make a file of any size, and a few compressed bytes that never end.
+var ErrTooLarge = errors.New("message is too large to be read")
+
+// MaxText bounds the text that is read for a condition or a size; MaxUnpacked
+// that of a compressed message, which is kept in memory where it is searched.
+const (
+	MaxText     = 1 << 30
+	MaxUnpacked = 64 << 20
+)
+
 // headSize is what is read of a message as soon as it is opened: most headers,
 // and many a whole message.
 const headSize = 8 << 10
@@ -303,14 +314,33 @@ func (m *Mailbox) Virtual(i int) (int64, error) {
 	return virtual, err
 }
 
+// CheckSize says that the message may be read to its end, as far as its file's
+// size tells.
+func (c *Content) CheckSize() error {
+	if c.gz == nil && c.stat.Size > MaxText {
+		return fmt.Errorf("%w: %d bytes, of %d at most", ErrTooLarge, c.stat.Size, int64(MaxText))
+	}
+	return nil
+}
+
 // measure reads all the text.
 func (c *Content) measure() (size, virtual int64, err error) {
+	if err := c.CheckSize(); err != nil {
+		return 0, 0, err
+	}
+	limit := int64(MaxText)
+	if c.gz != nil {
+		limit = MaxUnpacked
+	}
 	buf := make([]byte, 64<<10)
 	last := byte(0)
 	for {
 		n, err := c.Read(buf)
 		p := buf[:n]
-		size += int64(n)
+		c.box.s.c.Beat()
+		if size += int64(n); size > limit {
+			return 0, 0, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+		}
 		virtual += int64(n)
 		for i := bytes.IndexByte(p, '\n'); i >= 0; {
 			if i > 0 {

@@ -15,7 +15,7 @@ const bufferSize = 128 << 10
 // lineWriter writes text with the line ends of the store and counts the two
 // sizes of spec/maildir.md 3.
 type lineWriter struct {
-	fd      int
+	fd      int // below 0 it only counts
 	buf     []byte
 	crlf    bool
 	pending bool // a CR that ended a piece: the line end may follow
@@ -102,7 +102,7 @@ func (w *lineWriter) end() error {
 
 func (w *lineWriter) flush() error {
 	p := w.buf
-	for len(p) > 0 {
+	for w.fd >= 0 && len(p) > 0 {
 		n, err := unix.Write(w.fd, p)
 		if err == unix.EINTR {
 			continue

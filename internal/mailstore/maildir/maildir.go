@@ -82,7 +82,7 @@ type Config struct {
 
 	Now  func() time.Time // nil is time.Now
 	Warn func(text string)
-	Beat func() // called while a lock of another program is waited for; may be nil
+	Beat func() // called while a lock of another program is waited for, and while a message is measured; may be nil
 }
 
 // AutoFolder is a folder that shall exist as soon as the INBOX does.

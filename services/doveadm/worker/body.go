@@ -23,12 +23,23 @@ func (m *message) body(c *call, n *needle, headers bool) (bool, error) {
 	return m.decodedBody(c, n, headers)
 }
 
+// openWhole opens a message that will be read to its end.
+func (m *message) openWhole() error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	return m.src.CheckSize()
+}
+
 // rawBody looks at the stored bytes. sure means that decoding could change
 // nothing: the needle is not there and nothing encodes text, or it is there and
 // the message is one plain text.
 func (m *message) rawBody(c *call, n *needle) (has, sure bool, err error) {
-	if err := m.open(); err != nil {
+	if err := m.openWhole(); err != nil {
 		return false, false, err
+	}
+	if m.src.Compressed() && m.size > bodyRead {
+		return false, false, nil // all of it is in memory, where a copy has no room
 	}
 	if m.size <= bodyRead {
 		if err := m.read(int(m.size)); err != nil {
@@ -312,7 +323,7 @@ func (m *message) decodedBody(c *call, n *needle, headers bool) (bool, error) {
 
 // parts reads the message's structure.
 func (m *message) parts() (*mailmessage.Part, error) {
-	if err := m.open(); err != nil {
+	if err := m.openWhole(); err != nil {
 		return nil, err
 	}
 	if m.size <= bodyRead {

@@ -285,7 +285,7 @@ func codeOf(err error) int {
 	case errors.Is(err, maildir.ErrName):
 		return doveadmproto.Usage // as Dovecot, which calls a bad name a bad parameter
 	case errors.Is(err, maildir.ErrExists), errors.Is(err, maildir.ErrNotEmpty), errors.Is(err, maildir.ErrFolder),
-		errors.Is(err, maildir.ErrKeyword), errors.Is(err, maildir.ErrCompressed):
+		errors.Is(err, maildir.ErrKeyword), errors.Is(err, maildir.ErrCompressed), errors.Is(err, maildir.ErrTooLarge):
 		return doveadmproto.DataErr
 	case errors.Is(err, maildir.ErrDenied):
 		return doveadmproto.NoPerm

@@ -28,7 +28,7 @@ func (c *call) deduplicate() error {
 				id, err := msg.messageID()
 				msg.close()
 				if err != nil {
-					return err
+					return unreadable{err}
 				}
 				key = id
 			} else {

@@ -70,7 +70,7 @@ func (c *call) deleteEmpty(box *maildir.Mailbox) error {
 func (c *call) would(box *maildir.Mailbox, i int, action string) error {
 	size, err := box.Size(i)
 	if err != nil {
-		return err
+		return unreadable{err}
 	}
 	c.touched++
 	c.rows.Value(box.Name)

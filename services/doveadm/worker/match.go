@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"culver/internal/doveadmproto"
 	"culver/internal/mailmessage"
 	"culver/internal/mailstore/maildir"
 	"culver/services/doveadm/search"
@@ -28,8 +29,9 @@ type condition struct {
 	needle needle
 	flag   maildir.Flags
 
-	keyword uint32          // of this mailbox: the letter's bit, 0 where it has none
-	threads map[uint32]bool // UIDs in a thread that has a match
+	keyword uint32           // of this mailbox: the letter's bit, 0 where it has none
+	threads map[uint32]bool  // UIDs in a thread that has a match
+	unread  map[uint32]error // UIDs of which nobody knows it, and why
 }
 
 // matcher tests the messages of one mailbox against a query.
@@ -41,6 +43,8 @@ type matcher struct {
 	zone *time.Location
 	last uint32 // UID of the last message
 	once bool   // OLDESTONLY: nothing after the first that does not match
+
+	skipped int // messages that could not be read
 
 	i   int           // the message that is tested
 	is  maildir.Entry // and what the index says of it
@@ -144,9 +148,35 @@ func certain(b bool) answer {
 	return no
 }
 
-// run calls f with each message that matches.
+// maxSkipped is how many messages of a mailbox that cannot be read are named.
+const maxSkipped = 10
+
+// unreadable is an error of one message, by which no other one is kept from what
+// the command does.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
+
+// skip notes a message that cannot be read: nobody knows whether it matches, so
+// nothing is done with it, and the command ends with 75.
+func (m *matcher) skip(i int, err error) {
+	m.skipped++
+	m.c.setCode(codeTemporary)
+	if m.skipped <= maxSkipped {
+		m.c.log(doveadmproto.LogError, "Mailbox %s: UID %d: skipped: %v", m.name, m.box.Entry(i).UID, err)
+	}
+}
+
+func (m *matcher) skippedMore() {
+	if n := m.skipped - maxSkipped; n > 0 {
+		m.c.log(doveadmproto.LogError, "Mailbox %s: %d more messages that cannot be read were skipped", m.name, n)
+	}
+}
+
+// run calls f with each message that matches. One that cannot be read is skipped.
 func (m *matcher) run(box *maildir.Mailbox, f func(box *maildir.Mailbox, i int) error) error {
 	m.box = box
+	defer m.skippedMore()
 	n := box.Len()
 	if n == 0 {
 		return nil
@@ -160,11 +190,15 @@ func (m *matcher) run(box *maildir.Mailbox, f func(box *maildir.Mailbox, i int) 
 			return err
 		}
 		ok, err := m.test(m.root, i)
-		if err == nil && ok {
+		bad := err != nil
+		if ok && !bad {
 			err = f(box, i)
+			bad = errors.As(err, new(unreadable))
 		}
 		switch {
 		case errors.Is(err, maildir.ErrGone):
+		case bad:
+			m.skip(i, err)
 		case err != nil:
 			return err
 		case m.once && !ok:
@@ -251,7 +285,7 @@ func (m *matcher) matches(k *condition) (bool, error) {
 	case search.GUID:
 		return m.box.MessageGUID(m.i) == k.Node.Text, nil
 	case search.InThread:
-		return k.threads[m.is.UID], nil
+		return k.threads[m.is.UID], k.unread[m.is.UID]
 	case search.Larger, search.Smaller:
 		size, err := m.box.Virtual(m.i)
 		if k.Key == search.Larger {

@@ -16,6 +16,7 @@ import (
 const (
 	headRead = 8 << 10
 	bodyRead = 1 << 20
+	maxKept  = 8 << 20 // of memory from one message for the next
 )
 
 // message is what was read of the message that is tested. Its memory serves
@@ -43,6 +44,9 @@ func (m *message) close() {
 		m.src.Close()
 		m.src = nil
 	}
+	if len(m.buf) > maxKept {
+		m.buf, m.n = nil, 0
+	}
 }
 
 // open opens the message's file, once.
@@ -60,15 +64,13 @@ func (m *message) open() (err error) {
 	return nil
 }
 
-// maxUnpacked bounds the text of a compressed message, which can be read in
-// order only and so is kept whole.
-const maxUnpacked = 256 << 20
-
+// unpack keeps the text of a compressed message, which can be read in order
+// only, whole.
 func (m *message) unpack() error {
 	for m.n = 0; ; {
 		if m.n == len(m.buf) {
-			if m.n >= maxUnpacked {
-				return failed(codeNotPossible, "%s: compressed message has more than %d bytes", m.box.Base(m.i), maxUnpacked)
+			if m.n >= maildir.MaxUnpacked {
+				return wrap(maildir.ErrTooLarge, "%s: compressed, and %d MiB or more of text", m.box.Base(m.i), maildir.MaxUnpacked>>20)
 			}
 			m.buf = append(m.buf, make([]byte, max(m.n, headRead))...)
 		}

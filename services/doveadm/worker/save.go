@@ -36,8 +36,12 @@ func (c *call) save() error {
 		}
 	}
 	if c.dryRun {
+		size, err := box.SizeOf(a.Body)
+		if err != nil {
+			return wrap(err, "Saving failed")
+		}
 		c.touched++
-		for _, cell := range []string{box.Name, box.GUID(), number(box.UIDValidity()), number(box.UIDNext()), "", "save"} {
+		for _, cell := range []string{box.Name, box.GUID(), number(box.UIDValidity()), number(box.UIDNext()), strconv.FormatInt(size, 10), "save"} {
 			c.rows.Value(cell)
 		}
 		return c.rows.Row()

@@ -9,14 +9,20 @@ import (
 	"culver/internal/mailstore/maildir"
 )
 
-// maxReferences bounds the ids that one message may bring into the threads.
-const maxReferences = 1000
+// maxReferences bounds the ids that one message may bring into the threads,
+// maxThreads what those of one mailbox may need of memory: strangers send them.
+const (
+	maxReferences = 1000
+	maxThreads    = 64 << 20
+	idCost        = 64 // of an id, besides its bytes
+)
 
 // threads joins messages that belong together: a forest in which each tree is
 // a thread.
 type threads struct {
 	parent []int32          // of each node; itself at the root
 	ids    map[string]int32 // Message-IDs and subjects
+	bytes  int              // what ids needs
 }
 
 func (t *threads) node() int32 {
@@ -35,6 +41,9 @@ func (t *threads) root(n int32) int32 {
 func (t *threads) join(n int32, id string) {
 	other, known := t.ids[id]
 	if !known {
+		if t.bytes += len(id) + idCost; t.bytes > maxThreads {
+			return // findThreads ends
+		}
 		other = t.node()
 		t.ids[id] = other
 	}
@@ -58,10 +67,16 @@ func (m *matcher) findThreads(k *condition) error {
 			err = m.msg.thread(&t, nodes[i], k.Node.Text)
 			m.msg.close()
 		}
+		if t.bytes > maxThreads {
+			return failed(codeNotPossible, "Mailbox %s: INTHREAD: the message ids of its threads need more than %d MiB", m.name, maxThreads>>20)
+		}
 		switch {
 		case errors.Is(err, maildir.ErrGone):
 		case err != nil:
-			return err
+			if k.unread == nil {
+				k.unread = map[uint32]error{}
+			}
+			k.unread[m.box.Entry(i).UID] = err
 		case ok:
 			hits = append(hits, nodes[i])
 		}
@@ -127,9 +142,11 @@ func messageIDs(raw []byte) (ids []string) {
 // tells whether there was any of it.
 func baseSubject(subject string) (base string, reply bool) {
 	s := strings.ToLower(strings.Join(strings.Fields(subject), " "))
+	for strings.HasSuffix(s, "(fwd)") { // before all else: what follows may look far ahead
+		s = strings.TrimSpace(strings.TrimSuffix(s, "(fwd)"))
+	}
 	for {
 		before := s
-		s = strings.TrimSpace(strings.TrimSuffix(s, "(fwd)"))
 		for _, p := range []string{"re", "fwd", "fw"} {
 			rest, ok := strings.CutPrefix(s, p)
 			rest = strings.TrimLeft(rest, " ")

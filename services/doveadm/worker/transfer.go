@@ -151,11 +151,11 @@ func (e *exporter) send(box *maildir.Mailbox, i int) error {
 		size = e.msg.size
 	}
 	if err != nil {
-		return err
+		return unreadable{err}
 	}
 	received, err := box.Received(i)
 	if err != nil {
-		return err
+		return unreadable{err}
 	}
 	entry := box.Entry(i)
 	e.out = tabline.Append(e.out, "M", strings.ReplaceAll(box.Name, e.c.separator(), "\n"), box.GUID(), number(box.UIDValidity()), number(entry.UID),
