@@ -12,6 +12,10 @@ const (
 	LogPanic
 )
 
+// NotBegun is what a server of ours logs for a command that was cancelled while
+// it waited for a worker.
+const NotBegun = "cancelled before a worker began"
+
 // AppendLog adds a message to out as lines of the log channel: one for each of
 // its lines, and more where one is longer than MaxLogLine. prefix comes before
 // each.

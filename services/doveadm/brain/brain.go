@@ -21,8 +21,10 @@ import (
 
 // Limits of a run.
 const (
-	maxHeld      = 8 << 20  // bytes of results that wait for their turn, all users together
-	maxAhead     = 64       // --ordered: users begun beyond the one that is printed, at least
+	maxHeld      = 8 << 20  // bytes of results that wait for their turn in memory, all users together
+	maxPiece     = 64 << 10 // of one user, before they go to a file
+	maxFiled     = 1 << 30  // bytes of that file; users wait then
+	maxAhead     = 16 << 10 // --ordered: users begun beyond the one that is printed, at least
 	maxTries     = 2        // times one user's command is sent
 	maxReason    = 512      // bytes of a reason in the failed file
 	maxPlanned   = 4 << 20  // bytes of one user's part of a plan

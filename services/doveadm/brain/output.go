@@ -1,8 +1,11 @@
 package brain
 
 import (
+	"bufio"
 	"encoding/binary"
+	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -14,27 +17,41 @@ type output struct {
 	mu     sync.Mutex
 	change *sync.Cond // something may go on
 	turns  *turns
-	held   map[int64]*waiting
+	jobs   map[int64]*waiting
+	file   *os.File // what is held and not in memory; nil before there was such
 	rows   *format.Printer
 	width  int  // cells in a row of the server's
 	open   bool // false: nothing is printed any more
 	err    error
 	dirty  bool
 	last   time.Time
+	record []byte
+	piece  []byte // of a record that is printed
 }
 
-// waiting is what a job has that was not printed, and what was.
+// waiting is a job that has sent something.
 type waiting struct {
-	user   string
-	bytes  []byte // pieces: length times two, plus one where it ends the cell; the bytes
-	column int    // printed: of the row
-	middle bool   // printed: part of a cell
+	user string
+	held stream
+	at   place // of all that it sent
+}
+
+// place is where in a row a result stands.
+type place struct {
+	column int
+	middle bool // of a cell
+}
+
+func (p *place) step(last bool, width int) {
+	if p.middle = !last; last {
+		p.column = (p.column + 1) % width
+	}
 }
 
 const flushEvery = 100 * time.Millisecond
 
 func newOutput(r *format.Printer, width int, t *turns) *output {
-	o := &output{turns: t, held: make(map[int64]*waiting), rows: r, width: width, open: true}
+	o := &output{turns: t, jobs: make(map[int64]*waiting), rows: r, width: width, open: true}
 	o.change = sync.NewCond(&o.mu)
 	return o
 }
@@ -56,18 +73,24 @@ func (o *output) cell(n int64, user string, piece []byte, last bool) error {
 	if o.width == 0 {
 		return nil // a command without rows, and a server that sends some
 	}
-	w := o.held[n]
+	w := o.jobs[n]
 	if w == nil {
 		w = &waiting{user: user}
-		o.held[n] = w
+		o.jobs[n] = w
 	}
 	for o.open {
-		switch o.turns.offer(n, len(piece)+binary.MaxVarintLen32) {
+		record := o.encode(w, piece, last)
+		v := o.turns.offer(n, len(record))
+		switch v {
 		case through:
-			o.print(w, piece, last)
+			o.print(w.user, &w.at, piece, last)
 			return o.err
-		case hold:
-			w.bytes = append(binary.AppendUvarint(w.bytes, uint64(len(piece))<<1|bit(last)), piece...)
+		case hold, spill:
+			w.held.add(record)
+			w.at.step(last, o.width)
+			if v == spill {
+				o.spill(n)
+			}
 			return nil
 		}
 		o.change.Wait()
@@ -75,28 +98,60 @@ func (o *output) cell(n int64, user string, piece []byte, last bool) error {
 	return io.ErrClosedPipe
 }
 
-func bit(b bool) uint64 {
-	if b {
-		return 1
+// encode makes the record of a piece, behind its user's name if it is the first.
+func (o *output) encode(w *waiting, piece []byte, last bool) []byte {
+	o.record = o.record[:0]
+	if len(w.held) == 0 {
+		o.record = appendRecord(o.record, jobOf, w.user)
 	}
-	return 0
+	kind := uint64(cellPart)
+	if last {
+		kind = cellEnd
+	}
+	o.record = append(binary.AppendUvarint(o.record, uint64(len(piece))<<2|kind), piece...)
+	return o.record
+}
+
+// spill puts what a job has in memory into the file. Where that takes no more it
+// stays in memory: one piece too much for each job, which then waits.
+func (o *output) spill(n int64) {
+	held := o.jobs[n].held
+	for i, g := range held {
+		if g.bytes == nil {
+			continue
+		}
+		var err error
+		if o.file == nil {
+			o.file, err = nameless()
+		}
+		at := o.turns.end
+		if err == nil {
+			_, err = o.file.WriteAt(g.bytes, at)
+		}
+		if err != nil {
+			o.turns.full()
+			return
+		}
+		o.turns.spilled(n, len(g.bytes))
+		held[i] = segment{at: at, size: int64(len(g.bytes))}
+	}
 }
 
 // print sends one piece to the formatter.
-func (o *output) print(w *waiting, piece []byte, last bool) {
-	if w.column == 0 && !w.middle {
-		o.rows.User(w.user)
-	}
-	if !w.middle {
+func (o *output) print(user string, at *place, piece []byte, last bool) {
+	if !at.middle {
+		if at.column == 0 {
+			o.rows.User(user)
+		}
 		o.rows.Begin()
 	}
 	o.rows.Write(piece)
-	if w.middle = !last; last {
+	if last {
 		o.rows.End()
-		w.column = (w.column + 1) % o.width
 	}
+	at.step(last, o.width)
 	o.dirty = true
-	if last && w.column == 0 {
+	if last && at.column == 0 {
 		if now := time.Now(); now.Sub(o.last) >= flushEvery {
 			o.flush(now)
 		}
@@ -127,7 +182,7 @@ func (o *output) drop(n int64) bool {
 	if !o.turns.drop(n) {
 		return false
 	}
-	delete(o.held, n)
+	delete(o.jobs, n)
 	o.change.Broadcast()
 	return true
 }
@@ -137,47 +192,78 @@ func (o *output) drop(n int64) bool {
 func (o *output) end(n int64) (whole bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	whole = o.complete(o.held[n])
-	print := o.turns.end(n)
-	// The job's own last row ends before another's begins.
-	for _, m := range append([]int64{n}, print...) {
-		w := o.held[m]
-		if w == nil || m == n && o.turns.jobs[n] != nil {
-			continue // nothing to print, or not yet
-		}
-		o.replay(w)
+	w := o.jobs[n]
+	whole = w == nil || w.at == place{}
+	owned := o.turns.owns(n)
+	print := o.turns.ended(n)
+	switch {
+	case owned && w != nil: // its own last row ends before another's begins
+		o.rows.Break()
+		delete(o.jobs, n)
+	case w != nil && !o.turns.ordered:
+		o.lay(w)
+		delete(o.jobs, n)
+		n = others
+	}
+	for _, m := range print {
+		o.replay(o.jobs[m])
 		if o.turns.jobs[m] == nil { // it has ended
 			o.rows.Break()
-			delete(o.held, m)
+			delete(o.jobs, m)
 		}
+	}
+	if o.turns.end == 0 && o.file != nil {
+		o.file.Truncate(0)
+	}
+	if o.turns.crowded(n) {
+		o.spill(n)
 	}
 	o.change.Broadcast()
 	return whole
 }
 
-// complete tells whether a job's cells are whole rows.
-func (o *output) complete(w *waiting) bool {
-	if w == nil || o.width == 0 {
-		return true
+// lay puts the result of a job that ended with those of the others.
+func (o *output) lay(w *waiting) {
+	all := o.jobs[others]
+	if all == nil {
+		all = new(waiting)
+		o.jobs[others] = all
 	}
-	column, middle := w.column, w.middle
-	for b := w.bytes; len(b) > 0; {
-		n, size := binary.Uvarint(b)
-		b = b[size+int(n>>1):]
-		if middle = n&1 == 0; !middle {
-			column = (column + 1) % o.width
-		}
-	}
-	return column == 0 && !middle
+	all.held.join(w.held)
 }
 
+// replay prints what was held.
 func (o *output) replay(w *waiting) {
-	for b := w.bytes; len(b) > 0; {
-		n, size := binary.Uvarint(b)
-		o.print(w, b[size:size+int(n>>1)], n&1 == 1)
-		b = b[size+int(n>>1):]
+	r := bufio.NewReaderSize(w.held.reader(o.file), 64<<10)
+	w.held = nil
+	var user string
+	var at place
+	for o.err == nil {
+		head, err := binary.ReadUvarint(r)
+		if err == io.EOF {
+			return
+		}
+		size := int(head >> 2)
+		if err == nil {
+			if cap(o.piece) < size {
+				o.piece = make([]byte, size)
+			}
+			o.piece = o.piece[:size]
+			_, err = io.ReadFull(r, o.piece)
+		}
+		switch kind := head & 3; {
+		case err != nil:
+			o.err = fmt.Errorf("results that were held: %w", err)
+			o.shut()
+		case kind == jobOf:
+			if user != "" {
+				o.rows.Break()
+			}
+			user, at = string(o.piece), place{}
+		default:
+			o.print(user, &at, o.piece, kind == cellEnd)
+		}
 	}
-	w.bytes = nil
 }
 
 // shut lets nobody wait any more; the lock is held.
@@ -192,6 +278,9 @@ func (o *output) finish() error {
 	defer o.mu.Unlock()
 	if o.err == nil {
 		o.err = o.rows.Close()
+	}
+	if o.file != nil {
+		o.file.Close()
 	}
 	return o.err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"culver/internal/doveadmproto"
+	"culver/services/doveadm/search"
 )
 
 const (
@@ -109,6 +110,31 @@ func TestApplyDoesWhatThePlanSays(t *testing.T) {
 	} {
 		if !strings.Contains(got.errs, part) {
 			t.Errorf("standard error lacks %q: %q", part, got.errs)
+		}
+	}
+}
+
+func TestNameWithWildcardsReachesNoOtherMailbox(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"*", "a%", "a*b"} {
+		text := strings.ReplaceAll(planText, `"Trash"`, `"`+name+`"`)
+		p, err := newPlanReader(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, s, err := p.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A query's terms all have to match.
+		want := []string{"--if-uidvalidity", "7", "--", "mailbox", name, "mailbox-guid", guidA, "uid", "1:2,9"}
+		if !slices.Equal(s.args, want) {
+			t.Errorf("%q: sent %q, want %q", name, s.args, want)
+		}
+		// And the words of the name are no more of the query.
+		q, err := search.Parse(s.args[3:], search.Env{})
+		if err != nil || q.Root.Key != search.And || len(q.Root.Kids) != 3 || q.Root.Kids[1].Key != search.MailboxGUID {
+			t.Errorf("%q: the query is %+v (%v), want a GUID in it that all have", name, q, err)
 		}
 	}
 }

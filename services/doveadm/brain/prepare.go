@@ -316,6 +316,6 @@ func (r *run) prints(cols []command.Column, formatter string) error {
 	if err != nil {
 		return err
 	}
-	r.out = newOutput(printer, len(cols), newTurns(r.ordered, maxHeld, max(maxAhead, 4*r.workers)))
+	r.out = newOutput(printer, len(cols), newTurns(r.ordered, newRoom(r.workers), max(maxAhead, 4*r.workers)))
 	return nil
 }

@@ -13,9 +13,11 @@ type reply struct {
 	r       *run
 	j       *job
 	res     *result
+	first   bool  // of the job's steps
 	before  int64 // touched by the steps before
 	touched int64
 	told    bool // the server counts
+	idle    bool // the server says that it had not begun
 	cells   [dryCells][]byte
 	column  int
 	planned planned
@@ -64,7 +66,7 @@ func (k *reply) dryCell(piece []byte, last bool) error {
 		return nil
 	}
 	size, _ := strconv.ParseInt(string(k.cells[drySize]), 10, 64)
-	k.res.bytes += max(size, 0)
+	k.res.bytes = plus(k.res.bytes, max(size, 0))
 	k.touched++
 	var err error
 	if k.r.plan != nil {
@@ -84,6 +86,10 @@ func (k *reply) Log(level byte, text string) {
 	if level == doveadmproto.LogDebug && !k.r.g.Debug {
 		return
 	}
+	if text == doveadmproto.NotBegun && k.r.stopped() {
+		k.idle = true
+		return
+	}
 	if level >= doveadmproto.LogError {
 		k.res.reason, k.res.logged = text, true
 	}
@@ -94,7 +100,7 @@ func (k *reply) Log(level byte, text string) {
 func (k *reply) Touched(n int64) {
 	if !k.r.dry {
 		k.touched, k.told = n, true
-		k.res.touched = k.before + n
+		k.res.touched = plus(k.before, n)
 	}
 }
 
@@ -106,8 +112,11 @@ func (k *reply) forget() {
 
 // close notes the status.
 func (k *reply) close(code int, referral string, planned int64) {
-	k.res.touched = k.before + k.touched
+	k.res.touched = plus(k.before, k.touched)
 	switch {
+	case k.idle && code == doveadmproto.TempFail && k.first:
+		k.res.fail(code, leftAlone)
+		k.res.skipped = true
 	case code == 0:
 		if k.res.code == 0 {
 			k.res.reason, k.res.logged = "", false
@@ -154,7 +163,7 @@ func (k *reply) broken(err error) {
 	if !k.r.again {
 		reason += "; " + unknown
 	}
-	k.res.touched = k.before + k.touched
+	k.res.touched = plus(k.before, k.touched)
 	k.res.fail(doveadmproto.TempFail, reason)
 	k.res.logged = k.err != nil
 }

@@ -187,11 +187,15 @@ type result struct {
 	touched int64
 	bytes   int64 // dry run
 	skipped bool  // not begun
+	noted   bool  // in the journal as begun
 	took    time.Duration
 }
 
 // unknown is the reason of those who may be done or not.
 const unknown = "not known whether it was done"
+
+// leftAlone is that of those who were left alone when the run was stopped.
+const leftAlone = "not begun"
 
 // serve does one user's work, and gives the connection back if it is well.
 func (r *run) serve(ctx, listing context.Context, l link, j job) link {
@@ -244,13 +248,14 @@ func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *res
 				r.halt(err)
 				return l
 			}
+			res.noted = true
 		}
 		if !r.enter(l) {
 			res.skipped = i == 0 && try == 1
 			res.fail(doveadmproto.TempFail, "interrupted")
 			return l
 		}
-		k := &reply{r: r, j: j, res: res, before: res.touched}
+		k := &reply{r: r, j: j, res: res, first: i == 0, before: res.touched}
 		cmd := doveadmproto.Command{Verbose: r.g.Verbose, Debug: r.g.Debug, User: j.user, Name: r.name, Args: j.steps[i].args}
 		code, err := l.Run(ctx, cmd, r.input.reader(), k)
 		r.leave(l)
@@ -367,7 +372,7 @@ func (r *run) ticks(ended <-chan struct{}) {
 
 // finish notes what became of a user, in the journal too.
 func (r *run) finish(j *job, res *result) {
-	if !res.skipped {
+	if !res.skipped || res.noted {
 		if err := r.journal.end(j.user, res.code); err != nil {
 			r.halt(err)
 		}

@@ -1,10 +1,12 @@
 package brain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -389,6 +391,128 @@ func TestOneMessageForEveryUser(t *testing.T) {
 	}
 }
 
+func TestOneUserHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	const users = 200
+	big := strings.Repeat("x", 100<<10) // of all together far more than memory takes
+	for _, tt := range []struct {
+		name  string
+		extra []string
+	}{
+		{"as they finish", nil},
+		{"in the order of the list", []string{"--ordered"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var others sync.WaitGroup
+			others.Add(users)
+			release := make(chan struct{})
+			out := &seenOut{printed: make(chan struct{})}
+			s := newFakeServer(t, func(a *asked) int {
+				if a.User == "u000" {
+					oneRow(a)
+					a.reply.Flush()
+					<-release
+					return oneRow(a)
+				}
+				for range 2 {
+					a.reply.Value(big)
+					a.reply.Value(a.User)
+					a.reply.Row()
+				}
+				return 0
+			})
+			var list, want strings.Builder
+			list.WriteString("u000\n")
+			want.WriteString("u000 guid-of-u000 1\nu000 guid-of-u000 1\n")
+			for i := 1; i <= users; i++ {
+				fmt.Fprintf(&list, "u%03d\n", i)
+				row := fmt.Sprintf("u%03d %s u%03d\n", i, big, i)
+				want.WriteString(row + row)
+			}
+			in, feed := io.Pipe()
+			go func() {
+				first, rest, _ := strings.Cut(list.String(), "\n")
+				io.WriteString(feed, first+"\n")
+				<-out.printed
+				io.WriteString(feed, rest)
+				feed.Close()
+			}()
+			events := &countEnds{line: []byte(`{"event":"user"`), done: others.Done, left: users}
+			go func() { others.Wait(); close(release) }()
+			g := Global{Settings: Settings{Socket: s.socket}, In: in, Out: out, Err: events}
+			got := doveadm(t, g, append(append([]string{"search", "-F", "-", "--progress=ndjson"}, tt.extra...), "all")...)
+			lines := strings.SplitAfter(out.b.String(), "\n")
+			if tt.extra == nil {
+				slices.Sort(lines[2 : len(lines)-1])
+			}
+			if strings.Join(lines, "") != want.String() || got.code != 0 {
+				t.Errorf("status %d, %d lines of %d bytes, want %d bytes", got.code, len(lines)-1, out.b.Len(), want.Len())
+			}
+		})
+	}
+}
+
+// seenOut tells when something was printed.
+type seenOut struct {
+	once    sync.Once
+	printed chan struct{}
+	b       bytes.Buffer
+}
+
+func (o *seenOut) Write(p []byte) (int, error) {
+	o.once.Do(func() { close(o.printed) })
+	return o.b.Write(p)
+}
+
+// countEnds hears of users who are done.
+type countEnds struct {
+	line []byte
+	done func()
+	left int
+}
+
+func (c *countEnds) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, c.line) && c.left > 0 {
+		c.left--
+		c.done()
+	}
+	return len(p), nil
+}
+
+func TestUsersWhoseWorkerNeverBeganAreSkipped(t *testing.T) {
+	t.Parallel()
+	interrupt := make(chan struct{}, 1)
+	failed := filepath.Join(t.TempDir(), "failed")
+	s := newFakeServer(t, func(a *asked) int {
+		interrupt <- struct{}{}
+		<-a.stop
+		a.log(doveadmproto.LogError, "doveadm(alice): "+doveadmproto.NotBegun)
+		return doveadmproto.TempFail
+	})
+	g := Global{Settings: Settings{Socket: s.socket, Workers: 1}, In: strings.NewReader("alice\n"), Interrupt: interrupt}
+	got := doveadm(t, g, "expunge", "-F", "-", "--failed-file", failed, "mailbox", "Trash", "all")
+	if got.code != 75 || !strings.Contains(got.errs, "0 users ok, 0 failed, 1 skipped;") || strings.Contains(got.errs, "Error") {
+		t.Errorf("got %+v", got)
+	}
+	if list, _ := os.ReadFile(failed); string(list) != "alice\tnot begun\n" {
+		t.Errorf("failed file is %q", list)
+	}
+}
+
+func TestCountsStayTheMostThereIs(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t, func(a *asked) int {
+		a.raw.Write(doveadmproto.AppendPacket(nil, doveadmproto.ChTouched, fmt.Append(nil, uint64(math.MaxInt64))))
+		return 0
+	})
+	g := Global{Settings: Settings{Socket: s.socket}, In: strings.NewReader("alice\nbob\n")}
+	got := doveadm(t, g, "expunge", "-F", "-", "mailbox", "Trash", "all")
+	if want := fmt.Sprintf("0 skipped; %d messages;", math.MaxInt64); !strings.Contains(got.errs, want) {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+}
+
 func TestInterruptStopsAtAMessage(t *testing.T) {
 	t.Parallel()
 	interrupt := make(chan struct{}, 1)
@@ -545,7 +669,7 @@ func TestEveryUserOnceWhateverTheServerDoes(t *testing.T) {
 			g: &Global{Err: &errs}, name: "search", again: again, many: true, workers: workers,
 			server: &server{dial: dial, now: func() time.Time { return time.Unix(now.Load(), 0) },
 				wait: func(context.Context, time.Duration) { now.Add(1) }},
-			out:   newOutput(printer, 2, newTurns(ordered, 100, 8)),
+			out:   newOutput(printer, 2, newTurns(ordered, room{100, 20, 200}, 8)),
 			tally: &tally{began: time.Now()}, show: seen,
 			links: map[link]bool{}, begun: map[int64]string{}, stopping: make(chan struct{}),
 		}

@@ -3,6 +3,7 @@ package brain
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -27,6 +28,14 @@ type tally struct {
 	exit     int
 }
 
+// plus adds counts, which servers name: the most there is stays the most.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
 // number gives the next job its place.
 func (t *tally) number() int64 {
 	t.mu.Lock()
@@ -38,8 +47,8 @@ func (t *tally) number() int64 {
 func (t *tally) add(user string, res *result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.touched += res.touched
-	t.bytes += res.bytes
+	t.touched = plus(t.touched, res.touched)
+	t.bytes = plus(t.bytes, res.bytes)
 	switch {
 	case res.skipped:
 		t.skipped++
@@ -59,7 +68,7 @@ func (t *tally) skip(user string) {
 	defer t.mu.Unlock()
 	t.skipped++
 	if user != "" {
-		t.failed.add(user, "not begun")
+		t.failed.add(user, leftAlone)
 	}
 }
 
@@ -73,7 +82,7 @@ func (t *tally) leave(user string) {
 func (t *tally) vanish(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.vanished += n
+	t.vanished = plus(t.vanished, n)
 }
 
 // sum is a summary of the run so far.

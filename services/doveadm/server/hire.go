@@ -79,7 +79,7 @@ func (r *run) hire(ctx context.Context, user string) (*hire, error) {
 	return h, nil
 }
 
-var errCancelled = errors.New("cancelled before a worker began")
+var errCancelled = errors.New(doveadmproto.NotBegun)
 
 // refusal is what the client learns where no worker came.
 func refusal(err error) (code int, text string, l logline.Level) {
