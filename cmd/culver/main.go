@@ -98,7 +98,16 @@ func check(load func() (*settings.Config, error), out, errs io.Writer) int {
 		fmt.Fprintln(errs, err)
 		return exitConfig
 	}
-	for _, note := range config.Notes(cfg) {
+	password, err := config.Password(cfg)
+	if err != nil {
+		fmt.Fprintln(errs, err)
+		return exitConfig
+	}
+	notes := config.Notes(cfg)
+	if password != "" {
+		notes = append(notes, password)
+	}
+	for _, note := range notes {
 		fmt.Fprintln(out, "note:", note)
 	}
 	fmt.Fprintln(out, "configuration ok")
