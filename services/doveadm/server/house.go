@@ -105,7 +105,7 @@ func (f *Front) admit(c net.Conn, l Listener) {
 	}
 	h.mu.Unlock()
 	if full {
-		f.Log(logline.Warn, "", "", "client_limit reached, refused "+s.peer.name)
+		f.refuse("client_limit reached, refused " + s.peer.name)
 		c.Close()
 		return
 	}

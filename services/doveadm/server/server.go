@@ -43,6 +43,9 @@ type Front struct {
 	asking  chan struct{} // requests to the master under way
 	pairing chan struct{} // held while a pair of workers is asked for
 	house   house
+
+	guesses  guesses
+	refusals refusals
 }
 
 // New makes a front that has no sessions yet.

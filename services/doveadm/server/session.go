@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,7 @@ func (s *session) hello() bool {
 		return false
 	}
 	if s.minor, err = doveadmproto.ParseClientVersion(string(first)); err != nil {
-		s.say(logline.Warn, err.Error())
+		s.refused(err.Error())
 		return false
 	}
 	hello := ""
@@ -140,7 +141,7 @@ func (s *session) hello() bool {
 }
 
 // authenticate takes one line that must be the right password. A client that
-// was wrong waits for its answer.
+// was wrong waits for its answer, and all others of its address with it.
 func (s *session) authenticate() bool {
 	line, err := s.read(maxAuthLine)
 	switch {
@@ -148,18 +149,51 @@ func (s *session) authenticate() bool {
 		s.say(logline.Debug, "no authentication: "+err.Error())
 		return false
 	case s.front.Password == "":
-		s.say(logline.Warn, "refused: there is no password to log in with (doveadm_password_file)")
-		return false
-	case !s.front.knows(string(line)):
-		s.say(logline.Warn, "authentication failed")
-		select {
-		case <-time.After(s.front.authDelay):
-		case <-s.front.house.closing:
-		}
+		s.refused("refused: there is no password to log in with (doveadm_password_file)")
 		return false
 	}
-	s.say(logline.Info, "logged in")
-	return true
+	for {
+		ok, wait := s.front.guesses.try(s.peer.name, s.front.authDelay, func() bool { return s.front.knows(string(line)) })
+		switch {
+		case ok:
+			s.say(logline.Info, "logged in")
+			return true
+		case wait.IsZero():
+			s.refused("authentication failed")
+			s.rest(time.Now().Add(s.front.authDelay))
+			return false
+		case !s.rest(wait):
+			s.refused("refused: too many wrong passwords from there")
+			return false
+		}
+	}
+}
+
+// rest waits, unless the hello's time is over before, or the house closes.
+func (s *session) rest(until time.Time) bool {
+	whole := until.Before(s.conn.by)
+	if !whole {
+		until = s.conn.by
+	}
+	select {
+	case <-time.After(time.Until(until)):
+		return whole
+	case <-s.front.house.closing:
+		return false
+	}
+}
+
+// refused logs that a client was not let in: so often only, for anybody may try.
+func (s *session) refused(text string) { s.front.refuse(s.peer.name + ": " + text) }
+
+func (f *Front) refuse(text string) {
+	ok, missed := f.refusals.log(time.Now())
+	if missed > 0 {
+		f.Log(logline.Warn, "", "", strconv.Itoa(missed)+" more clients were refused in a minute before")
+	}
+	if ok {
+		f.Log(logline.Warn, "", "", text)
+	}
 }
 
 // knows compares all of what was sent in a time that tells nothing of it.
