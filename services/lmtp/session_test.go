@@ -240,7 +240,7 @@ func TestTheWorkerGetsItsOwnRecipientOnly(t *testing.T) {
 	if body := ".stuffed\r\nLF.LF\n.\nCRLF.LF\r\n.\n\x00\xff\r\n"; got[1].body != body || got[0].body != body {
 		t.Errorf("body: got %q, want %q", got[1].body, body)
 	}
-	if strings.Contains(got[0].commands, "ob") {
+	if strings.Contains(sessionOf.ReplaceAllString(got[0].commands, ""), "ob") { // the id is random, and may have anything
 		t.Errorf("alice's worker learns of Bob: %q", got[0].commands)
 	}
 }
