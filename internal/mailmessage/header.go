@@ -13,6 +13,7 @@ package mailmessage
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 )
 
@@ -43,21 +44,32 @@ func ParseHeader(block []byte) Header { return parseHeader(block, MaxFields) }
 
 func parseHeader(block []byte, most int) Header {
 	var h Header
-	for len(block) > 0 && len(h.Fields) < most {
-		end := fieldEnd(block)
-		line := bytes.TrimRight(block[:end], "\r\n")
-		block = block[end:]
-		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 || line[0] == ' ' || line[0] == '\t' {
-			continue
+	for name, raw := range Fields(block) {
+		if len(h.Fields) == most {
+			break
 		}
-		name := bytes.TrimRight(line[:colon], " \t")
-		if len(name) == 0 {
-			continue
-		}
-		h.Fields = append(h.Fields, Field{string(name), bytes.TrimLeft(line[colon+1:], " \t")})
+		h.Fields = append(h.Fields, Field{string(name), raw})
 	}
 	return h
+}
+
+// Fields gives the fields of a block one by one, name and Raw; nothing is copied.
+func Fields(block []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, raw []byte) bool) {
+		for len(block) > 0 {
+			end := fieldEnd(block)
+			line := bytes.TrimRight(block[:end], "\r\n")
+			block = block[end:]
+			colon := bytes.IndexByte(line, ':')
+			if colon <= 0 || line[0] == ' ' || line[0] == '\t' {
+				continue
+			}
+			name := bytes.TrimRight(line[:colon], " \t")
+			if len(name) > 0 && !yield(name, bytes.TrimLeft(line[colon+1:], " \t")) {
+				return
+			}
+		}
+	}
 }
 
 // fieldEnd gives where the next field begins: after the line and those that are

@@ -11,6 +11,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -161,6 +162,45 @@ func (p *Process) Next() (handoff.Message, int, error) {
 		fd = -1
 	}
 	return m, fd, err
+}
+
+// Serve is the life of a per-user worker: it calls access with each grant and the
+// descriptor of its conversation, until service_count, a Drain or the master's end.
+// It returns the exit code.
+func (p *Process) Serve(access func(grant finished.Bag, fd int)) int {
+	limit := int(p.Settings.Int("service_count"))
+	if err := p.Status(1, 0); err != nil {
+		return 0 // the master is gone
+	}
+	for served := 0; ; {
+		m, fd, err := p.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0
+		case err != nil:
+			logline.Print(logline.Error, "", "", "control socket: %v", err)
+			return ExitTempfail
+		case m.Kind == handoff.KindDrain:
+			return 0
+		case m.Kind != handoff.KindAccess || fd < 0:
+			logline.Print(logline.Error, "", "", "control socket: message %d is not for a worker", m.Kind)
+			return ExitTempfail
+		}
+		grant, err := finished.Decode([]byte(m.Text))
+		if err != nil {
+			logline.Print(logline.Error, "", "", "grant: %v", err)
+			return ExitTempfail
+		}
+		access(grant, fd)
+		served++
+		available := 1
+		if limit > 0 && served >= limit {
+			available = 0
+		}
+		if err := p.Status(available, served); err != nil || available == 0 {
+			return 0
+		}
+	}
 }
 
 // Listeners gives the descriptors of the service's listeners, in the order of

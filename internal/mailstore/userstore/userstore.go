@@ -8,11 +8,35 @@
 package userstore
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
 	"strconv"
 
 	"culver/internal/mailstore/maildir"
 	"culver/internal/settings/finished"
 )
+
+// Settings lays what the user database says over the settings, and tells whether
+// the user's mail is there to be used. quota_rule is a list, of which the later
+// rule wins: the user's are added.
+func Settings(settings, grant finished.Bag) (finished.Bag, error) {
+	if grant["user"] == "" || grant["mail_path"] == "" {
+		return nil, errors.New("grant: has no user or no mail_path")
+	}
+	both := maps.Clone(settings)
+	maps.Copy(both, grant)
+	if a, b := settings["quota_rule"], grant["quota_rule"]; a != "" && b != "" {
+		both["quota_rule"] = a + "\t" + b
+	}
+	if marker := both["mail_mount_marker"]; marker != "" {
+		if _, err := os.Lstat(marker); err != nil {
+			return nil, fmt.Errorf("mail_mount_marker: %w", err)
+		}
+	}
+	return both, nil
+}
 
 // Config says where this user's mail lies and by which rules it is kept.
 func Config(b finished.Bag) (maildir.Config, error) {

@@ -3,31 +3,16 @@ package worker
 import (
 	"bytes"
 	"iter"
+
+	"culver/internal/mailmessage"
 )
 
-// fields gives the fields of a header block as they are stored: the name, and
-// what follows the colon with its folds. Nothing is copied.
+// fields gives the fields of a header block as they are stored, without the
+// blanks around them.
 func fields(block []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, raw []byte) bool) {
-		for len(block) > 0 {
-			end := 0
-			for {
-				n := bytes.IndexByte(block[end:], '\n')
-				if n < 0 {
-					end = len(block)
-					break
-				}
-				if end += n + 1; end == len(block) || block[end] != ' ' && block[end] != '\t' {
-					break
-				}
-			}
-			line := block[:end]
-			block = block[end:]
-			colon := bytes.IndexByte(line, ':')
-			if colon <= 0 || line[0] == ' ' || line[0] == '\t' {
-				continue
-			}
-			if !yield(bytes.TrimRight(line[:colon], " \t"), bytes.Trim(line[colon+1:], " \t\r\n")) {
+		for name, raw := range mailmessage.Fields(block) {
+			if !yield(name, bytes.TrimRight(raw, " \t\r\n")) {
 				return
 			}
 		}

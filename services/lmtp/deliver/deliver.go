@@ -11,16 +11,12 @@
 package deliver
 
 import (
-	"errors"
-	"io"
-	"maps"
-	"os"
 	"os/signal"
 	"syscall"
 
-	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
 	"culver/internal/mailstore/maildir"
+	"culver/internal/mailstore/userstore"
 	"culver/internal/settings/finished"
 	"culver/internal/worker"
 )
@@ -32,40 +28,8 @@ func Run(p *worker.Process) int {
 	// end of the control socket. Ignoring costs one call each; a handler would
 	// cost a thread.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
-	limit := int(p.Settings.Int("service_count"))
-	if err := p.Status(1, 0); err != nil {
-		return 0 // the master is gone
-	}
 	var names maildir.Names
-	for served := 0; ; {
-		m, fd, err := p.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return 0
-		case err != nil:
-			logline.Print(logline.Error, "", "", "control socket: %v", err)
-			return worker.ExitTempfail
-		case m.Kind == handoff.KindDrain:
-			return 0
-		case m.Kind != handoff.KindAccess || fd < 0:
-			logline.Print(logline.Error, "", "", "control socket: message %d is not for a worker", m.Kind)
-			return worker.ExitTempfail
-		}
-		grant, err := finished.Decode([]byte(m.Text))
-		if err != nil {
-			logline.Print(logline.Error, "", "", "grant: %v", err)
-			return worker.ExitTempfail
-		}
-		Serve(p.Settings, &names, grant, fd)
-		served++
-		available := 1
-		if limit > 0 && served >= limit {
-			available = 0
-		}
-		if err := p.Status(available, served); err != nil || available == 0 {
-			return 0
-		}
-	}
+	return p.Serve(func(grant finished.Bag, fd int) { Serve(p.Settings, &names, grant, fd) })
 }
 
 // Serve speaks with the front about one user, on a blocking stream descriptor
@@ -74,32 +38,12 @@ func Run(p *worker.Process) int {
 func Serve(settings finished.Bag, names *maildir.Names, grant finished.Bag, fd int) {
 	c := newConn(fd)
 	defer c.close()
-	settings, err := withGrant(settings, grant)
+	settings, err := userstore.Settings(settings, grant)
 	if err != nil {
-		logline.Print(logline.Error, "", "", "grant: %v", err)
+		logline.Print(logline.Error, "", grant["user"], "%v", err)
 		return // the front answers 451 for us
-	}
-	if marker := settings["mail_mount_marker"]; marker != "" {
-		if _, err := os.Lstat(marker); err != nil {
-			logline.Print(logline.Error, "", settings["user"], "mail_mount_marker: %v", err)
-			return
-		}
 	}
 	s := session{settings: settings, user: settings["user"], names: names, c: c}
 	defer s.close()
 	s.converse()
-}
-
-// withGrant lays what the user database says over the settings. quota_rule is
-// a list, of which the later rule wins: the user's are added.
-func withGrant(settings, grant finished.Bag) (finished.Bag, error) {
-	if grant["user"] == "" || grant["mail_path"] == "" {
-		return nil, errors.New("has no user or no mail_path")
-	}
-	both := maps.Clone(settings)
-	maps.Copy(both, grant)
-	if a, b := settings["quota_rule"], grant["quota_rule"]; a != "" && b != "" {
-		both["quota_rule"] = a + "\t" + b
-	}
-	return both, nil
 }
