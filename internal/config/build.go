@@ -199,9 +199,12 @@ func (b *builder) account(n *node, setting, name string, err error) {
 
 // files builds the listeners that have a path; those with mode 0 are off.
 func (b *builder) files(n *node, kind string, builtin map[string]map[string]string) []settings.UnixListener {
-	nodes := n.all(kind)
+	var nodes []*node // our own first, so that the order is one however they are written
 	for _, name := range slices.Sorted(maps.Keys(builtin)) {
-		if c := n.find(kind, name); !slices.Contains(nodes, c) {
+		nodes = append(nodes, n.find(kind, name))
+	}
+	for _, c := range n.all(kind) {
+		if !slices.Contains(nodes, c) {
 			nodes = append(nodes, c)
 		}
 	}

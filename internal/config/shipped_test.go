@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,7 +159,8 @@ userdb "users" {
 		t.Errorf("got %+v", lmtp)
 	}
 	auth, _ := cfg.Service("auth")
-	if u := auth.Unix[0]; u.Path != "/tmp/scratch/auth-userdb" || u.Owner.GID != 1001 || u.Mode != 0o660 {
+	at := slices.IndexFunc(auth.Unix, func(u settings.UnixListener) bool { return strings.HasSuffix(u.Path, "/auth-userdb") })
+	if u := auth.Unix[at]; u.Path != "/tmp/scratch/auth-userdb" || u.Owner.GID != 1001 || u.Mode != 0o660 {
 		t.Errorf("got %+v", u)
 	}
 	if got := cfg.Userdbs[0].Values["path"]; got != "/tmp/scratch/users" || len(cfg.Userdbs) != 1 {

@@ -114,3 +114,29 @@ func fieldPair(s string) error {
 	}
 	return nil
 }
+
+// mechanismNames are the SASL mechanisms that auth has (spec/auth.md 4).
+func mechanismNames() []string {
+	return []string{"plain", "login", "scram-sha-1", "scram-sha-1-plus", "scram-sha-256", "scram-sha-256-plus",
+		"external", "cram-md5", "digest-md5", "anonymous"}
+}
+
+// translation is pairs of characters, from and to.
+func translation() Type {
+	return single("pairs of characters", Quote, func(s string) (string, error) {
+		if len(s)%2 != 0 {
+			return "", faultf("the first of each pair is replaced by the second", "%q has an odd number of characters", s)
+		}
+		return s, nil
+	})
+}
+
+// separator is one character that is in no name.
+func separator() Type {
+	return single("one character", Quote, func(s string) (string, error) {
+		if len(s) > 1 {
+			return "", faultf("such as *", "%q is more than one character", s)
+		}
+		return s, nil
+	})
+}

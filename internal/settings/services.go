@@ -27,6 +27,11 @@ func Builtins() []Builtin {
 			Listeners: map[string]map[string]string{
 				// Who may look up users: the fronts, by their group.
 				"auth-userdb": {"mode": "0660", "group": group},
+				// Who may check passwords and ask for tickets: the front of doveadm.
+				"auth-doveadm": {"mode": "0660", "group": group, "type": "doveadm"},
+				"auth-client":  {"mode": "0600"},
+				"auth-login":   {"mode": "0600"},
+				"auth-master":  {"mode": "0600"},
 			}},
 		{Name: "lmtp", Always: true, Mail: true, Listens: true,
 			Defaults: map[string]string{"executable": "lmtp", "user": "culver-lmtp", "extra_groups": group, "protocol": "lmtp", "service_count": "1"}},

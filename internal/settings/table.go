@@ -10,7 +10,7 @@ func Root() *Block {
 		Rows: globals(),
 		Blocks: []*Block{
 			serviceBlock(),
-			{Kind: "passdb", Label: "NAME", Rows: databaseRows("passdb"), Help: "A source of passwords. The name is free and unique; the order of first appearance is the order in which they are asked. In this version passdbs answer who exists and where a user is proxied to; nobody logs in yet."},
+			{Kind: "passdb", Label: "NAME", Rows: databaseRows("passdb"), Help: "A source of passwords. The name is free and unique; the order of first appearance is the order in which they are asked. They check the passwords of those who log in, and say who exists and where a user is proxied to."},
 			{Kind: "userdb", Label: "NAME", Rows: databaseRows("userdb"), Help: "A source of users: who exists, with which uid, gid and home. Asked in the order of first appearance."},
 			namespaceBlock(),
 		},
@@ -119,9 +119,9 @@ func doveadmRows() []Setting {
 	return []Setting{
 		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise: a path, or HOST:PORT."},
 		{Name: "doveadm_worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections that one doveadm command keeps busy on each server, which is how many users are worked on at one time. 0: two for each core, at least 4."},
-		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server", Help: "The name that goes with the password of doveadm_password_file."},
+		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server auth", Help: "The name that goes with the password of doveadm_password_file."},
 		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else. Empty: nobody can log in there."},
-		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},
+		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server auth", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},
 		{Name: "doveadm_worker_timeout", Type: Time(time.Second, 24*time.Hour), Default: "2m", For: "doveadm-server doveadm-worker", Help: "How long a worker may give no sign of work before it is ended. A working one gives a sign every second."},
 		{Name: "doveadm_command_timeout", Type: Time(time.Second, 1000*time.Hour), Default: "1h", For: "doveadm-server doveadm-worker", Help: "How long one command may take for one user. Its worker is killed then."},
 		{Name: "doveadm_auth_timeout", Type: Time(time.Second, time.Hour), Default: "30s", For: "doveadm-server", Help: "How long a client may take to say who it is."},
@@ -143,9 +143,24 @@ func networkRows() []Setting {
 func authRows() []Setting {
 	return []Setting{
 		{Name: "auth_socket_path", Type: BasePath(), Default: "auth-userdb", For: "lmtp doveadm-server", Help: "The socket where users are looked up. It may be another server's."},
+		{Name: "auth_mechanisms", Type: SomeOf(mechanismNames()...), Default: "plain\tlogin", For: "auth", Help: "SASL mechanisms that are offered, in this order. One that no passdb can serve is a fault of the configuration."},
 		{Name: "auth_username_format", Type: Template(userVariables), Default: "%Lu", For: "auth", Help: "How a name becomes the user's name: %Lu is the whole of it in lower case, %n the part before the @."},
 		{Name: "auth_username_chars", Type: String(), Default: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@", For: "auth", Help: "Characters that a user name may hold. Empty: all."},
+		{Name: "auth_username_translation", Type: translation(), For: "auth", Help: "Characters that are replaced in a name before all else, in pairs: \"#@/@\" makes @ of # and of /."},
 		{Name: "auth_default_realm", Type: String(), For: "auth", Help: "Domain of names without one."},
+		{Name: "auth_master_user_separator", Type: separator(), For: "auth", Help: "The character between the user and the master user in the name of a login, as in user*admin. Empty: master users log in by SASL's authorization identity only."},
+		{Name: "auth_anonymous_username", Type: String(), Default: "anonymous", For: "auth", Help: "Who a client is that logs in by ANONYMOUS."},
+		{Name: "auth_allow_cleartext", Type: Bool(), Default: "yes", For: "auth", Help: "Whether PLAIN, LOGIN and other mechanisms that show the password to whoever listens are taken from clients that do not say that their line is protected."},
+		{Name: "auth_allow_weak_schemes", Type: Bool(), Default: "no", For: "auth", Help: "Whether stored passwords count whose hash is easily undone, such as MD5 and DES. With no they are a temporary failure, which the log explains."},
+		{Name: "auth_ssl_username_from_cert", Type: Bool(), Default: "no", For: "auth", Help: "Whether the name in a verified client certificate is the user's, as EXTERNAL needs it. A name given beside it must be the same."},
+		{Name: "auth_ssl_require_client_cert", Type: Bool(), Default: "no", For: "auth", Help: "Whether nobody logs in without a verified client certificate."},
+		{Name: "auth_failure_delay", Type: Time(0, 8*time.Second), Default: "2s", For: "auth", Help: "How long the answer to a wrong password waits. 8s at most: Postfix gives up after 10s."},
+		{Name: "auth_penalty", Type: Bool(), Default: "yes", For: "auth", Help: "Whether wrong passwords make the next attempts from there slower; the service anvil keeps count."},
+		{Name: "auth_verbose", Type: Bool(), Default: "no", For: "auth", Help: "Whether each failed login is logged, with user, address and reason. A password never is."},
+		{Name: "auth_cache_size", Type: Size(4<<10, true), Default: "10M", For: "auth", Help: "Memory for answers of passdbs and userdbs other than passwd-file, which is in memory anyway. 0 is no cache."},
+		{Name: "auth_cache_ttl", Type: Time(time.Second, 1000*time.Hour), Default: "1h", For: "auth", Help: "How long such an answer holds."},
+		{Name: "auth_cache_negative_ttl", Type: Time(0, 1000*time.Hour), Default: "1m", For: "auth", Help: "How long the answer holds that there is no such user. 0 is not at all."},
+		{Name: "auth_cache_stale_ttl", Type: Time(0, 1000*time.Hour), Default: "24h", For: "auth", Help: "How long an answer still serves deliveries of mail while its source is away, after auth_cache_ttl. 0 is not at all."},
 		{Name: "auth_lookup_timeout", Type: Time(time.Second, 270*time.Second), Default: "30s", For: "lmtp auth lmtp-deliver doveadm-server", Help: "How long a lookup may take before it is a temporary failure."},
 	}
 }
@@ -155,6 +170,7 @@ func logRows() []Setting {
 		{Name: "log_path", Type: LogPath(false), Default: "syslog", For: "log", Help: "Where log lines go: syslog, stderr or a file."},
 		{Name: "info_log_path", Type: LogPath(true), For: "log", Help: "Where lines of level info go. Empty: as log_path."},
 		{Name: "debug_log_path", Type: LogPath(true), For: "log", Help: "Where lines of level debug go. Empty: as info_log_path."},
+		{Name: "audit_log_path", Type: LogPath(true), For: "log", Help: "Where it is recorded who used the mail of another user, and who was refused that. Empty: as info_log_path."},
 		{Name: "syslog_facility", Type: Word("mail", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), Default: "mail", For: "log", Help: "Facility of lines to syslog."},
 		{Name: "log_timestamp", Type: String(), Default: "%b %d %H:%M:%S ", For: "log", Help: "Time before each line in a file, in the form of strftime."},
 		{Name: "log_debug", Type: Bool(), Default: "no", For: "log auth lmtp lmtp-deliver doveadm-server doveadm-worker", Help: "Whether lines of level debug are written at all."},

@@ -51,23 +51,47 @@ func fileRows() []Setting {
 	}
 }
 
+// results are the rules of a chain (spec/auth.md 6.1).
+func results(kind string) []Setting {
+	rule := Word("return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail")
+	return []Setting{
+		{Name: "result_success", Type: rule, Default: "return-ok", For: "auth", Help: "What follows where the " + kind + " says yes: the end, or the next block, with the verdict so far or with another."},
+		{Name: "result_failure", Type: rule, Default: "continue", For: "auth", Help: "The same where it says no."},
+		{Name: "result_internalfail", Type: rule, Default: "continue", For: "auth", Help: "The same where it could not say. Unless a later block says yes, the answer is a temporary failure."},
+	}
+}
+
 // databaseRows are the settings of passdb and userdb. Drivers add rows that
 // name them; a new driver is a word here and its rows.
 func databaseRows(kind string) []Setting {
+	drivers, skips, skipped := []string{"passwd-file", "passwd", "shadow", "static"}, []string{"never", "authenticated", "unauthenticated"}, "a block before this one has let the user in, or not"
+	if kind == "userdb" {
+		drivers, skips, skipped = []string{"passwd-file", "passwd", "static", "prefetch"}, []string{"never", "found", "notfound"}, "a block before this one has the user, or not"
+	}
 	fields := Setting{Name: "fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Drivers: "static", Help: `Fields of every user, such as "uid=1000", "gid=1000", "home=/srv/mail/%d/%n".`}
 	rows := []Setting{
-		{Name: "driver", Type: Word("passwd-file", "static"), Must: true, For: "auth", Help: "The kind of source."},
+		{Name: "driver", Type: Word(drivers...), Must: true, For: "auth", Help: "The kind of source."},
 		{Name: "path", Type: PathTemplate(userVariables), For: "auth", Drivers: "passwd-file", Help: "The passwd-file. With variables, such as /etc/culver/users/%d, each of their values has a file of its own; users of such files cannot be listed."},
 		{Name: "username_format", Type: Template(userVariables), Default: "%u", For: "auth", Drivers: "passwd-file", Help: "How the user's name is written in the file."},
 		{Name: "default_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold unless the source gives them."},
 		{Name: "override_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold whatever the source gives."},
+		{Name: "username_filter", Type: Words("masks", nil), For: "auth", Help: "Only users whose names match one of the masks are asked for here; ! before a mask excludes."},
+		{Name: "skip", Type: Word(skips...), Default: "never", For: "auth", Help: "The block is passed over where " + skipped + "."},
+		{Name: "timeout", Type: Time(100*time.Millisecond, 8*time.Second), Default: "5s", For: "auth", Help: "How long the source may take. After several failures it is left alone for a while, and what it would have been asked is a temporary failure at once."},
+		{Name: "use_cache", Type: Bool(), Default: "yes", For: "auth", Help: "Whether its answers are remembered (auth_cache_size)."},
 		{Name: "args", Type: String(), Help: `Dovecot's older form of the above: "username_format=%n /etc/users", or "uid=1000 gid=1000" for static.`},
 	}
+	rows = append(rows, results(kind)...)
 	if kind == "passdb" {
 		fields.Help = `Fields of every user, such as "proxy=yes", "host=10.0.0.5".`
 		return append(rows, fields,
+			Setting{Name: "master", Type: Bool(), Default: "no", For: "auth", Help: "Whether this block has the passwords of master users, who log in as others: as far as allow_users, allow_commands, allow_nets and allow_until in their entry say."},
+			Setting{Name: "deny", Type: Bool(), Default: "no", For: "auth", Help: "Whether those who are in this source are let in nowhere."},
+			Setting{Name: "pass", Type: Bool(), Default: "no", For: "auth", Help: "Dovecot's older form of result_success = continue."},
+			Setting{Name: "mechanisms", Type: SomeOf(append(mechanismNames(), "lookup", "none")...), For: "auth", Help: "The block is used for these mechanisms only; lookup stands for questions without a password. Empty: for all."},
 			Setting{Name: "scheme", Type: String(), Default: "CRYPT", For: "auth", Drivers: "passwd-file", Help: "Scheme of passwords that name none."},
-			Setting{Name: "password", Type: String(), For: "auth", Drivers: "static", Secret: true, Help: "The password of everybody, for clients that log in. Never shown."})
+			Setting{Name: "password", Type: String(), For: "auth", Drivers: "static", Secret: true, Help: "The password of everybody, as it is or as {SCHEME}hash. Never shown."},
+			Setting{Name: "nopassword", Type: Bool(), Default: "no", For: "auth", Drivers: "static", Help: "Whether everybody is let in without a password."})
 	}
 	return append(rows, fields,
 		Setting{Name: "allow_all_users", Type: Bool(), Default: "no", For: "auth", Drivers: "static", Help: "Whether every name is a user. Otherwise only names that a passdb knows."})
