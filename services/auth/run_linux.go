@@ -62,7 +62,8 @@ func (s *Server) listen(p *worker.Process) ([]*net.UnixListener, error) {
 		set := p.Settings.Sub(fmt.Sprintf("listener/%d/", i))
 		role, err := roleOf(set["name"], set["type"])
 		if err != nil {
-			return nil, err
+			unix.Close(fd) // a role of the client protocol
+			continue
 		}
 		file := os.NewFile(uintptr(fd), set["name"])
 		l, err := net.FileListener(file)
