@@ -99,6 +99,11 @@ func (c *Client) ask(ctx context.Context, command, user string, p Params) ([]str
 	if !ValidUser(user) {
 		return nil, ErrNotFound // no entry can name such a one
 	}
+	return c.request(ctx, command, command, append([]string{user}, p.fields()...)...)
+}
+
+// request makes one request and gives the arguments of its success.
+func (c *Client) request(ctx context.Context, command, success string, args ...string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, positive(c.Timeout, DefaultTimeout))
 	defer cancel()
 	l, err := c.connected(ctx)
@@ -107,13 +112,13 @@ func (c *Client) ask(ctx context.Context, command, user string, p Params) ([]str
 	}
 	got := make(chan reply, 1)
 	deadline, _ := ctx.Deadline()
-	id, err := l.send(deadline, func(r reply) { deliver(got, r) }, command, append([]string{user}, p.fields()...)...)
+	id, err := l.send(deadline, func(r reply) { deliver(got, r) }, command, args...)
 	if err != nil {
 		return nil, &Tempfail{Err: err}
 	}
 	select {
 	case r := <-got:
-		return verdict(command, r)
+		return verdict(success, r)
 	case <-ctx.Done():
 		l.forget(id)
 		return nil, &Tempfail{Err: fmt.Errorf("no answer: %w", ctx.Err())}
@@ -130,11 +135,11 @@ func deliver(to chan reply, r reply) {
 }
 
 // verdict sorts a reply. Whatever it does not know is temporary.
-func verdict(command string, r reply) ([]string, error) {
+func verdict(success string, r reply) ([]string, error) {
 	switch {
 	case r.err != nil:
 		return nil, &Tempfail{Err: r.err}
-	case r.verb == command:
+	case r.verb == success:
 		return r.args, nil
 	case r.verb == "NOTFOUND":
 		return nil, ErrNotFound

@@ -29,6 +29,7 @@ type reply struct {
 type link struct {
 	conn net.Conn
 	r    *bufio.Reader
+	spid uint32 // the server's process
 
 	write sync.Mutex // one line at a time
 
@@ -63,7 +64,7 @@ func newLink(ctx context.Context, conn net.Conn) (*link, error) {
 	if err != nil || len(f) != 2 || f[0] != "SPID" {
 		return nil, errors.New("handshake: no SPID: is this a userdb or master socket of auth?")
 	}
-	if _, err := parseID(f[1]); err != nil {
+	if l.spid, err = parseID(f[1]); err != nil {
 		return nil, fmt.Errorf("handshake: SPID: %w", err)
 	}
 	if !stop() {
@@ -73,13 +74,16 @@ func newLink(ctx context.Context, conn net.Conn) (*link, error) {
 }
 
 // line reads one line without its LF.
-func (l *link) line() (string, error) {
-	p, err := l.r.ReadSlice('\n')
+func (l *link) line() (string, error) { return readLine(l.r, MaxReply) }
+
+// readLine reads a line without its LF from a reader of limit bytes.
+func readLine(r *bufio.Reader, limit int) (string, error) {
+	p, err := r.ReadSlice('\n')
 	switch {
 	case err == nil:
 		return string(p[:len(p)-1]), nil
 	case errors.Is(err, bufio.ErrBufferFull):
-		return "", fmt.Errorf("line from auth is longer than %d bytes", MaxReply)
+		return "", fmt.Errorf("line from auth is longer than %d bytes", limit)
 	case errors.Is(err, io.EOF):
 		return "", errGone
 	}

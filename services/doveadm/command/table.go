@@ -280,6 +280,12 @@ var table = []Spec{
 		Help:    "forget what auth has remembered",
 	},
 	{
+		Name: "auth cache status", Formatter: "tab",
+		Options: []Option{{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the auth service's socket"}},
+		Cols:    []Column{{Key: "field", Title: "field"}, {Key: "value", Title: "value"}},
+		Help:    "print what auth's cache holds and how often it knew",
+	},
+	{
 		Name: "auth login",
 		Options: []Option{
 			authSocket,

@@ -41,7 +41,7 @@ func TestBashCompletes(t *testing.T) {
 		{"a command", []string{"culver-doveadm", "exp"}, []string{"expunge"}},
 		{"a command after options", []string{"culver-doveadm", "-f", "json", "-v", "sea"}, []string{"search"}},
 		{"the second word", []string{"culver-doveadm", "mailbox", "su"}, []string{"subscribe"}},
-		{"the third word", []string{"culver-doveadm", "auth", "cache", ""}, []string{"flush"}},
+		{"the third word", []string{"culver-doveadm", "auth", "cache", ""}, []string{"flush", "status"}},
 		{"an option of the command", []string{"culver-doveadm", "expunge", "-u", "alice", "--dr"}, []string{"--dry-run"}},
 		{"a key of a query", []string{"culver-doveadm", "search", "-u", "search", "mailbox", "INBOX", "savedb"}, []string{"savedbefore"}},
 		{"a formatter", []string{"culver-doveadm", "-f", "nd"}, []string{"ndjson"}},

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"culver/internal/authproto"
-	"culver/services/doveadm/command"
 )
 
 // auth gives a client of auth's userdb socket.
@@ -23,23 +22,6 @@ func (o *operation) auth() (*authproto.Client, error) {
 		path = cfg.Global.String("auth_socket_path")
 	}
 	return &authproto.Client{Dial: authproto.Path(path)}, nil
-}
-
-// params reads -x, given once for each fact about the client.
-func (o *operation) params() (authproto.Params, error) {
-	p := authproto.Params{Service: "doveadm"}
-	for _, info := range o.p.Values("auth-info") {
-		name, value, ok := strings.Cut(info, "=")
-		to := map[string]*string{
-			"service": &p.Service, "protocol": &p.Service, "session": &p.Session,
-			"lip": &p.LocalIP, "rip": &p.RemoteIP, "lport": &p.LocalPort, "rport": &p.RemotePort,
-		}[name]
-		if !ok || to == nil {
-			return p, failed(exitUsage, "-x %s: want service, lip, rip, lport, rport or session, and =value", command.Quote(info))
-		}
-		*to = value
-	}
-	return p, nil
 }
 
 // user prints what auth knows of users, or the names that masks match.
@@ -207,51 +189,4 @@ func expand(template, user string, fields []pair) (string, error) {
 		}
 		b.WriteString(value) // a field that this user does not have is empty
 	}
-}
-
-// authLookup prints what the passdb says.
-func (o *operation) authLookup() error {
-	params, err := o.params()
-	if err != nil {
-		return err
-	}
-	client, err := o.auth()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	var all error
-	for _, name := range o.p.All("user") {
-		fields, err := client.Pass(o.ctx, name, params)
-		switch {
-		case errors.Is(err, authproto.ErrNotFound):
-			o.line("passdb lookup: user " + name + " doesn't exist")
-			all = &failure{exitNoUser, ""}
-		case err != nil:
-			return fmt.Errorf("passdb lookup of %s: %w", name, err)
-		case o.p.Has("field"):
-			if value, ok := fields[o.p.Value("field")]; ok {
-				o.line(value)
-			}
-		default:
-			o.block("passdb", fields["user"], sorted(fields))
-		}
-	}
-	return all
-}
-
-// authLogin is for auth test and auth login. A login needs the client half of
-// the auth protocol, which this version's auth does not speak; to say that a
-// password is wrong would be a lie.
-func (o *operation) authLogin() error {
-	return failed(exitUnavailable, "auth in this version answers lookups only and checks no passwords: "+
-		"see %s auth lookup, and %[1]s pw -t HASH for one hash", command.Program)
-}
-
-// authCacheFlush says the truth: auth reads its sources when they change and
-// remembers nothing that could be stale.
-func (o *operation) authCacheFlush() error {
-	o.line("0 cache entries flushed")
-	fmt.Fprintln(o.Err, "doveadm: auth keeps no cache in this version")
-	return nil
 }
