@@ -263,28 +263,6 @@ func (b *builder) tls() {
 	}
 }
 
-// authentication looks whether anybody can be found at all.
-func (b *builder) authentication(cfg *settings.Config) {
-	s, own := cfg.Service("auth")
-	if !own {
-		return
-	}
-	path := cfg.Global["auth_socket_path"]
-	if !slices.ContainsFunc(s.Unix, func(u settings.UnixListener) bool { return u.Path == path }) {
-		b.missing(b.root.at("auth_socket_path"), fmt.Sprintf("auth_socket_path %s is no listener of service \"auth\"", path),
-			"to use another server's, remove the passdb, userdb and service auth blocks")
-	}
-	files := slices.ContainsFunc(cfg.Passdbs, func(d settings.Database) bool { return d.Driver == "passwd-file" })
-	if len(b.root.all("userdb")) == 0 && !files {
-		b.missing(b.root.pos, "no userdb, and no passdb with the driver passwd-file: nobody could get mail", `add userdb "users" { driver = "passwd-file" and a path }`)
-	}
-	for _, db := range cfg.Userdbs {
-		if db.Driver == "static" && !db.Values.Bool("allow_all_users") && len(b.root.all("passdb")) == 0 {
-			b.missing(b.root.find("userdb", db.Name).pos, fmt.Sprintf("userdb %q: static asks the passdbs who exists, and there is none", db.Name), "allow_all_users = yes takes every name")
-		}
-	}
-}
-
 // namespaceRules are Dovecot's for namespaces (spec/maildir.md).
 func (b *builder) namespaceRules(cfg *settings.Config) {
 	inbox, byPrefix := "", map[string]string{}

@@ -115,12 +115,6 @@ func fieldPair(s string) error {
 	return nil
 }
 
-// mechanismNames are the SASL mechanisms that auth has (spec/auth.md 4).
-func mechanismNames() []string {
-	return []string{"plain", "login", "scram-sha-1", "scram-sha-1-plus", "scram-sha-256", "scram-sha-256-plus",
-		"external", "cram-md5", "digest-md5", "anonymous"}
-}
-
 // translation is pairs of characters, from and to.
 func translation() Type {
 	return single("pairs of characters", Quote, func(s string) (string, error) {
