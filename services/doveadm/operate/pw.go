@@ -38,15 +38,17 @@ func (o *operation) pw() error {
 	if o.p.Has("scheme") {
 		scheme = o.p.Value("scheme")
 	}
-	stored, err := password.Hash(scheme, plain, rounds)
+	login := o.p.Value("user")
+	stored, err := password.Hash(scheme, login, plain, rounds)
 	if errors.Is(err, password.ErrScheme) {
 		return failed(exitUsage, "%v (%s pw -l lists them)", err, command.Program)
 	}
 	if err != nil {
 		return failed(exitUsage, "%v", err)
 	}
+	o.warnOfWeak(stored)
 	if o.p.Has("verify") {
-		if ok, err := password.Match(stored, plain); err != nil || !ok {
+		if ok, err := anyScheme.Match(stored, login, plain); err != nil || !ok {
 			return fmt.Errorf("the new hash does not match (%v): do not use it", err)
 		}
 		stored += " (verified)"
@@ -66,15 +68,26 @@ func (o *operation) testHash(stored string) error {
 	if err != nil {
 		return err
 	}
-	ok, err := password.Match(stored, plain)
+	ok, err := anyScheme.Match(stored, o.p.Value("user"), plain)
 	if err != nil {
 		return err
 	}
 	if !ok {
 		return errors.New("the password does not have this hash")
 	}
+	o.warnOfWeak(stored)
 	o.line(stored + " (verified)")
 	return nil
+}
+
+// anyScheme tests and makes what auth itself might refuse.
+var anyScheme = password.Checker{AllowWeak: true}
+
+// warnOfWeak says so where auth, as it is shipped, would not take the hash.
+func (o *operation) warnOfWeak(stored string) {
+	if info, err := anyScheme.Look(stored); err == nil && info.Weak != "" {
+		fmt.Fprintf(o.Err, "%s pw: %s is weak (%s): auth refuses it unless auth_allow_weak_schemes = yes\n", command.Program, info.Scheme, info.Weak)
+	}
 }
 
 // plaintext gives the password: from -p, asked for (twice if it is new), or the
