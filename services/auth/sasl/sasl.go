@@ -43,6 +43,10 @@ type Backend interface {
 	// Verify says whether the password is that of authcid, who may act as authzid
 	// ("": as itself). PLAIN, LOGIN.
 	Verify(ctx context.Context, authcid, authzid, password string) error
+	// Subject names whose password it would be: one text for all spellings of a
+	// name, existing or not, and another one for the same name as a master user. It
+	// looks nothing up. The salts of those who have none are made of it.
+	Subject(authcid, authzid string) string
 	// Credentials gives the stored password, {SCHEME}data, of one of the schemes or
 	// in cleartext. SCRAM, CRAM-MD5, DIGEST-MD5. After it, exactly one of Proved
 	// and Disproved follows, unless the client goes away or sends nonsense.
