@@ -46,6 +46,7 @@ var homes = map[string][]string{
 	"github.com/pires/go-proxyproto":   {"services/lmtp", "internal/lmtpproto"},
 	"github.com/vbauerster/mpb/v8":     {"services/doveadm/brain"},
 	"github.com/go-crypt/crypt":        {"internal/password"},
+	"github.com/sony/gobreaker/v2":     {"services/auth/guard"},
 	"github.com/go-crypt/x":            {"internal/password"},
 	"golang.org/x/sys":                 {"cmd", "internal", "master", "services"},
 	"golang.org/x/text":                {"internal/mailmessage", "services/doveadm/worker"},
