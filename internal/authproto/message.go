@@ -61,20 +61,27 @@ func ParseRequest(line string) (Request, error) {
 // ParseVersion reads a VERSION line of either side; only major 1 is ours, and
 // the minor is never a reason to part.
 func ParseVersion(line string) error {
+	_, err := ParseMinor(line)
+	return err
+}
+
+// ParseMinor reads a VERSION line for the minor that the other side announces.
+func ParseMinor(line string) (uint32, error) {
 	f, err := split(line)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(f) != 3 || f[0] != "VERSION" {
-		return fmt.Errorf("%w where VERSION was due", errLine)
+		return 0, fmt.Errorf("%w where VERSION was due", errLine)
 	}
-	if _, err := strconv.ParseUint(f[2], 10, 32); err != nil {
-		return fmt.Errorf("%w: VERSION", errLine)
+	minor, err := strconv.ParseUint(f[2], 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%w: VERSION", errLine)
 	}
 	if f[1] != strconv.Itoa(MajorVersion) {
-		return fmt.Errorf("major version %q, want %d", Clean(f[1]), MajorVersion)
+		return 0, fmt.Errorf("another major version, want %d", MajorVersion)
 	}
-	return nil
+	return uint32(minor), nil
 }
 
 func split(line string) ([]string, error) {

@@ -1,24 +1,27 @@
-// Package auth is the auth service: it says who a user is. In this version it
-// speaks the master protocol: USER, PASS and LIST, on unix sockets and on the
-// connection that the master hands over.
+// Package auth is the auth service: it says who a user is, and lets users prove
+// it. It speaks the client protocol (logins) and the master protocol (lookups),
+// on sockets and on the connection that the master hands over.
 //
 // Runs as:   the auth service user, one process.
 // Trusts:    the master for settings and listeners; the user sources in them.
-// Distrusts: clients: a line is bounded, a name is checked before it is looked
-// up, and one who may not ask for others learns of its own uid only.
-// Speaks:    spec/auth.md 2, 6 and 8.5. Requests may have 8192 bytes (Dovecot: 1024).
+// Distrusts: clients: a line is bounded, and so is what waits; a name is checked
+// before it is looked up; nothing that a client sent is logged as it came; and
+// one who may not ask for others learns of its own uid only.
+// Speaks:    spec/auth.md 1, 2 and 8. Master requests may have 8192 bytes (Dovecot: 1024).
 package auth
 
 import (
-	"bufio"
+	"crypto/rand"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"culver/internal/authproto"
 	"culver/internal/maillog/logline"
 	"culver/services/auth/passdb"
+	"culver/services/auth/penalty"
+	"culver/services/auth/sasl"
 	"culver/services/auth/userdb"
 )
 
@@ -27,32 +30,46 @@ type Logf func(l logline.Level, user, format string, args ...any)
 
 // Server answers from its sources. All fields are set before use.
 type Server struct {
-	Names     Names
-	Users     userdb.Chain
-	Passwords passdb.Chain
-	Logf      Logf
+	Names        Names
+	Users        userdb.Chain
+	Passwords    passdb.Chain
+	Logf         Logf
+	Mechanisms   []sasl.Mechanism // offered, in this order
+	Facts        sasl.Facts       // of the mechanisms' surroundings
+	Cleartext    bool             // a password may come over a line that is not secured
+	FailureDelay time.Duration
+	Penalty      *penalty.Client // nil counts nothing
 	// Clients bounds the connections of all listeners together (client_limit).
 	// At the limit nothing more is accepted: who comes then waits in the
 	// kernel's queue and is served when another leaves. It is not reset.
 	Clients int
 
-	once  sync.Once
-	slots chan struct{}
+	once     sync.Once
+	slots    chan struct{}
+	registry registry
+	cuids    atomic.Uint32 // the last CUID
+	requests atomic.Int64  // of all clients, that are not over
+	secret   [32]byte      // of auth tokens
+	try      func(Role, asked) Try
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	wg    sync.WaitGroup
+	mu      sync.Mutex
+	stopped bool
+	conns   map[*conn]struct{}
+	wg      sync.WaitGroup
 }
 
 // acceptPause is how long a listener rests after it could not accept.
 const acceptPause = 100 * time.Millisecond
 
 // Serve accepts connections until the listener is closed.
-func (s *Server) Serve(l *net.UnixListener, role Role, sock Socket) {
-	s.once.Do(func() { s.slots = make(chan struct{}, max(1, s.Clients)) })
+func (s *Server) Serve(l net.Listener, role Role, sock Socket) {
+	s.once.Do(func() {
+		s.slots = make(chan struct{}, max(1, s.Clients))
+		rand.Read(s.secret[:])
+	})
 	for {
 		s.slots <- struct{}{}
-		nc, err := l.AcceptUnix()
+		nc, err := l.Accept()
 		if err != nil {
 			<-s.slots
 			if errors.Is(err, net.ErrClosed) {
@@ -63,14 +80,14 @@ func (s *Server) Serve(l *net.UnixListener, role Role, sock Socket) {
 			<-time.After(acceptPause)
 			continue
 		}
-		uid, gid, err := credentials(nc)
+		p, err := sock.peerOf(nc)
 		if err != nil {
 			s.Logf(logline.Error, "", "who connected is not known: %v", err)
 			nc.Close()
 			<-s.slots
 			continue
 		}
-		s.start(nc, role, sock.judge(uid, gid), func() { <-s.slots })
+		s.start(nc, role, p, func() { <-s.slots })
 	}
 }
 
@@ -79,22 +96,21 @@ func (s *Server) Serve(l *net.UnixListener, role Role, sock Socket) {
 func (s *Server) ServeConn(nc net.Conn) { s.start(nc, roles["master"], peer{}, func() {}) }
 
 func (s *Server) start(nc net.Conn, role Role, p peer, done func()) {
-	c := &conn{
-		Server: s, role: role, peer: p, net: nc,
-		r: bufio.NewReaderSize(nc, authproto.MaxServerRequest),
-		w: bufio.NewWriterSize(nc, 2*authproto.MaxReply),
-	}
+	c := &conn{Server: s, role: role, peer: p, net: nc}
 	s.mu.Lock()
 	if s.conns == nil {
-		s.conns = map[net.Conn]struct{}{}
+		s.conns = map[*conn]struct{}{}
 	}
-	s.conns[nc] = struct{}{}
+	s.conns[c] = struct{}{}
+	if s.stopped {
+		c.stop()
+	}
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		defer done()
 		c.serve()
 		s.mu.Lock()
-		delete(s.conns, nc)
+		delete(s.conns, c)
 		s.mu.Unlock()
 	})
 }
@@ -103,8 +119,9 @@ func (s *Server) start(nc net.Conn, role Role, p peer, done func()) {
 // the deadline.
 func (s *Server) Drain(deadline time.Duration) {
 	s.mu.Lock()
-	for nc := range s.conns {
-		nc.SetReadDeadline(time.Unix(1, 0))
+	s.stopped = true
+	for c := range s.conns {
+		c.stop()
 	}
 	s.mu.Unlock()
 	finished := make(chan struct{})

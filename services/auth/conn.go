@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"culver/internal/authproto"
@@ -21,15 +22,30 @@ const (
 	writeTimeout = 30 * time.Minute // for a client that does not read its list
 )
 
-// conn is one connection of the master protocol. Its requests are answered in
-// their order.
+// conn is one connection. The requests of the master protocol are answered in
+// their order; for those of the client protocol see clientConn.
 type conn struct {
 	*Server
-	role Role
-	peer peer
-	net  net.Conn
-	r    *bufio.Reader
-	w    *bufio.Writer
+	role    Role
+	peer    peer
+	net     net.Conn
+	r       *bufio.Reader
+	w       *bufio.Writer
+	stopped atomic.Bool // nothing more is to be read
+}
+
+// stop has the connection end once what it has asked is answered.
+func (c *conn) stop() {
+	c.stopped.Store(true)
+	c.net.SetReadDeadline(time.Unix(1, 0))
+}
+
+// readBy sets the time up to which a line is waited for; none holds after stop.
+func (c *conn) readBy(t time.Time) {
+	c.net.SetReadDeadline(t)
+	if c.stopped.Load() {
+		c.net.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // request is one command with what its answer needs.
@@ -45,8 +61,13 @@ var errInput = errors.New("client broke the protocol")
 // serve speaks with one client until it leaves or breaks the protocol.
 func (c *conn) serve() {
 	defer c.net.Close()
-	err := c.talk()
-	c.flush()
+	var err error
+	if c.role.Client {
+		err = c.talkClient()
+	} else {
+		err = c.talk()
+		c.flush()
+	}
 	// A client that left is no news. What it sent is not logged: it may be a password.
 	if errors.Is(err, errInput) {
 		c.Logf(logline.Error, "", "%s connection closed: %v", c.role.Name, err)
@@ -54,7 +75,9 @@ func (c *conn) serve() {
 }
 
 func (c *conn) talk() error {
-	c.net.SetReadDeadline(time.Now().Add(helloTimeout))
+	c.r = bufio.NewReaderSize(c.net, authproto.MaxServerRequest)
+	c.w = bufio.NewWriterSize(c.net, 2*authproto.MaxReply)
+	c.readBy(time.Now().Add(helloTimeout))
 	c.write("VERSION", strconv.Itoa(authproto.MajorVersion), strconv.Itoa(authproto.MinorVersion))
 	c.write("SPID", strconv.Itoa(os.Getpid()))
 	line, err := c.line()
@@ -64,7 +87,7 @@ func (c *conn) talk() error {
 	if err := authproto.ParseVersion(line); err != nil {
 		return fmt.Errorf("%w: %v", errInput, err)
 	}
-	c.net.SetReadDeadline(time.Time{})
+	c.readBy(time.Time{})
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -101,7 +124,7 @@ func (c *conn) answer(line string) error {
 	}
 	run := c.role.Commands[parsed.Command]
 	if run == nil {
-		return fmt.Errorf("%w: command %.32q on a %s listener", errInput, authproto.Clean(parsed.Command), c.role.Name)
+		return fmt.Errorf("%w: no such command on a %s listener", errInput, c.role.Name)
 	}
 	return run(c, &request{Request: parsed})
 }

@@ -184,12 +184,3 @@ func (c *conn) cacheFlush(r *request) error {
 	c.reply(r, "OK", "0")
 	return nil
 }
-
-// finishLogin answers REQUEST. There are no logins to finish yet.
-func (c *conn) finishLogin(r *request) error {
-	if len(r.Args) < 3 {
-		return fmt.Errorf("%w: REQUEST without its arguments", errInput)
-	}
-	c.reply(r, "FAIL")
-	return nil
-}

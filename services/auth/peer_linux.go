@@ -16,7 +16,27 @@ type Socket struct {
 type peer struct {
 	restricted bool
 	uid        uint32 // a restricted one learns of users with this uid only
+	pid        int32  // of who connected; 0: not known
 }
+
+// peerOf says who is on the other side. Over TCP nobody can tell, which is why
+// only roles that need no such knowledge are served there.
+func (s Socket) peerOf(nc net.Conn) (peer, error) {
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		return peer{restricted: true, uid: nobody}, nil
+	}
+	cred, err := credentials(uc)
+	if err != nil {
+		return peer{}, err
+	}
+	p := s.judge(cred.Uid, cred.Gid)
+	p.pid = cred.Pid
+	return p, nil
+}
+
+// nobody is the uid that no account has.
+const nobody = 1<<32 - 1
 
 // judge applies Dovecot's rule (spec/auth.md 2.8). The kernel has decided by
 // the socket's mode who may connect. Only the mode 0666, which lets everybody
@@ -30,19 +50,16 @@ func (s Socket) judge(uid, gid uint32) peer {
 }
 
 // credentials asks the kernel who connected.
-func credentials(c *net.UnixConn) (uid, gid uint32, err error) {
+func credentials(c *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	var cred *unix.Ucred
 	if cerr := raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); cerr != nil {
-		return 0, 0, cerr
+		return nil, cerr
 	}
-	if err != nil {
-		return 0, 0, err
-	}
-	return cred.Uid, cred.Gid, nil
+	return cred, err
 }

@@ -55,29 +55,36 @@ func Run(p *worker.Process) int {
 	return 0
 }
 
-// listen starts to serve the listeners that came from the master.
-func (s *Server) listen(p *worker.Process) ([]*net.UnixListener, error) {
-	var all []*net.UnixListener
+// listen starts to serve the listeners that came from the master. One that
+// cannot be served is closed, so that its clients do not wait, and costs no other.
+func (s *Server) listen(p *worker.Process) ([]net.Listener, error) {
+	var all []net.Listener
 	for i, fd := range p.Listeners() {
 		set := p.Settings.Sub(fmt.Sprintf("listener/%d/", i))
-		role, err := roleOf(set["name"], set["type"])
-		if err != nil {
-			unix.Close(fd) // a role of the client protocol
-			continue
-		}
 		file := os.NewFile(uintptr(fd), set["name"])
 		l, err := net.FileListener(file)
 		file.Close()
 		if err != nil {
 			return nil, fmt.Errorf("listener %q: %w", set["name"], err)
 		}
-		ul, ok := l.(*net.UnixListener)
-		if !ok {
-			return nil, fmt.Errorf("listener %q: only unix_listener is in this version", set["name"])
+		role, err := roleOf(set["name"], set["type"])
+		ul, local := l.(*net.UnixListener)
+		if local {
+			ul.SetUnlinkOnClose(false) // the path is the master's
 		}
-		ul.SetUnlinkOnClose(false) // the path is the master's
-		all = append(all, ul)
-		go s.Serve(ul, role, socketOf(set))
+		if err == nil && role.Local && !local {
+			err = fmt.Errorf("listener %q: the role %s is for unix_listener only", set["name"], role.Name)
+		}
+		if err == nil && role.Client && len(s.Mechanisms) == 0 {
+			err = fmt.Errorf("listener %q: there is no mechanism to offer", set["name"])
+		}
+		if err != nil {
+			s.Logf(logline.Error, "", "%v: it is not served", err)
+			l.Close()
+			continue
+		}
+		all = append(all, l)
+		go s.Serve(l, role, socketOf(set))
 	}
 	return all, nil
 }

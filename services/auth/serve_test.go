@@ -98,8 +98,16 @@ func TestRolesOfListeners(t *testing.T) {
 		{"/run/my-dir/master", "", "master"},
 		{"anything", "userdb", "userdb"},
 		{"auth-master", "userdb", "userdb"},
-		{"auth-client", "", ""},
-		{"auth-userdb", "login", ""},
+		{"auth-client", "", "auth"},
+		{"/var/spool/postfix/private/auth", "", "auth"},
+		{"auth-exim", "", "auth"},
+		{"auth-login", "", "login"},
+		{"login/login", "", "login"},
+		{"auth-doveadm", "", "doveadm"},
+		{"auth-legacy", "", "auth"},
+		{"auth-exim", "auth-legacy", "auth-legacy"},
+		{"auth-userdb", "login", "login"},
+		{"auth-userdb", "token", ""},
 	} {
 		if got, err := roleOf(tt.name, tt.typ); got.Name != tt.want || (err != nil) != (tt.want == "") {
 			t.Errorf("%s with type %q: got %q, %v, want %q", tt.name, tt.typ, got.Name, err, tt.want)

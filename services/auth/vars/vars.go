@@ -20,13 +20,18 @@ var ErrPath = errors.New("user name cannot be part of a path")
 
 // Values is what a template can speak of.
 type Values struct {
-	User     string
-	Service  string
-	LocalIP  string
-	RemoteIP string
-	LPort    string
-	RPort    string
-	Session  string
+	User                                            string // canonical name whose entry is looked up
+	Service                                         string
+	LocalIP, RemoteIP, LPort, RPort                 string
+	RealLocalIP, RealRemoteIP, RealLPort, RealRPort string
+	Session, LocalName, ClientID, ClientPID         string
+	Mech                                            string // upper case
+	Secured                                         string // "", "secured", "TLS"
+	Cert                                            string // "valid" or ""
+	OrigUser                                        string // as the client sent it
+	LoginUser                                       string // target of a master login, canonical; "" else
+	MasterUser                                      string // set once the master is proved
+	AuthUser                                        string
 }
 
 // Template is a parsed text.
