@@ -60,7 +60,7 @@ func administered(t *testing.T, service string) (*Master, *workers, *post, *mast
 	m.cfg = &settings.Config{Global: finished.Bag{"ssl": "no"}, Services: []settings.Service{
 		{Name: "auth", Limits: settings.Limits{Processes: 1}, Unix: []settings.UnixListener{{Path: "/nowhere"}}},
 		{Name: service, Limits: settings.Limits{Processes: 4, Clients: 9}},
-		{Name: "anvil"},
+		{Name: "stats"},
 	}}
 	m.gen = &generation{pools: map[string]*workers{workerPrograms[service]: w}, stopped: map[string]bool{},
 		daemons: []*daemon{{name: "auth", backoff: roster.Backoff{}}}}
@@ -168,7 +168,7 @@ func TestReloadTellsWhatIsWrong(t *testing.T) {
 func TestServiceThatIsStopped(t *testing.T) {
 	t.Parallel()
 	_, _, _, c := administered(t, "lmtp")
-	for name, want := range map[string]error{"imap": masterproto.ErrNotFound, "anvil": masterproto.ErrNotFound, "": masterproto.ErrNotFound} {
+	for name, want := range map[string]error{"imap": masterproto.ErrNotFound, "stats": masterproto.ErrNotFound, "": masterproto.ErrNotFound} {
 		if err := c.StopService(name); err != want {
 			t.Errorf("%q: got %v", name, err)
 		}

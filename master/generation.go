@@ -27,8 +27,8 @@ type generation struct {
 var workerPrograms = map[string]string{"lmtp": "lmtp-deliver", "doveadm": "doveadm-worker"}
 
 // startOrder is the order of the first start: the log before everybody who has
-// something to say, auth before those who ask.
-var startOrder = []string{"log", "auth", "lmtp", "doveadm"}
+// something to say, auth before those who ask, and anvil, whom auth asks.
+var startOrder = []string{"log", "anvil", "auth", "lmtp", "doveadm"}
 
 // started tells whether this version has a program for a service.
 func started(s settings.Service) bool { return slices.Contains(startOrder, s.Name) }

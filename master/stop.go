@@ -30,7 +30,7 @@ func (m *Master) stage(p *process) int {
 	switch p.service {
 	case "log":
 		return lastStage
-	case "auth":
+	case "auth", "anvil":
 		return 2
 	}
 	if p.heard != nil {

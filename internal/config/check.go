@@ -311,8 +311,6 @@ func Notes(cfg *settings.Config) []string {
 	note := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, s := range cfg.Services {
 		switch s.Name {
-		case "anvil":
-			note("service %s is checked, but this version starts nothing for it", s.Name)
 		case "lmtp", "doveadm":
 			if s.ServiceCount != 1 {
 				note("service %s: with service_count = %d one process serves several users of one uid: a fault in it reaches all mail below mail_root", s.Name, s.ServiceCount)

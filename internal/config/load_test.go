@@ -56,7 +56,7 @@ userdb "users" {
 	if t.Failed() {
 		return
 	}
-	lmtp := cfg.Services[2]
+	lmtp, _ := cfg.Service("lmtp")
 	if lmtp.Name != "lmtp" || lmtp.Processes != 20 || lmtp.ServiceCount != 1 || lmtp.User.UID != 903 || lmtp.Groups[0] != 900 {
 		t.Errorf("got service %+v", lmtp)
 	}

@@ -81,6 +81,14 @@ func (u UnixListener) listener(kind string) Listener {
 	return Listener{Kind: kind, Name: name, Type: u.Type, Path: u.Path, Mode: u.Mode, Owner: u.Owner, Backlog: u.Backlog}
 }
 
+// AnvilPath is where anvil is asked, or "" where it does not run.
+func (c *Config) AnvilPath() string {
+	if s, ok := c.Service("anvil"); ok && len(s.Unix) > 0 {
+		return s.Unix[0].Path
+	}
+	return ""
+}
+
 // Service finds a service by name.
 func (c *Config) Service(name string) (Service, bool) {
 	for _, s := range c.Services {
@@ -99,6 +107,7 @@ var programs = map[string]struct {
 	namespaces bool
 }{
 	"log":          {service: "log", listeners: true},
+	"anvil":        {service: "anvil", listeners: true},
 	"auth":         {service: "auth", listeners: true, databases: true},
 	"lmtp":         {service: "lmtp", listeners: true},
 	"lmtp-deliver": {service: "lmtp", namespaces: true},
@@ -137,6 +146,13 @@ func ForClass(c *Config, program, class string) finished.Bag {
 			}
 			putListeners(bag, all)
 		}
+	}
+	switch program {
+	case "anvil": // whose attempts count
+		auth, _ := c.Service("auth")
+		bag["auth_uid"] = strconv.Itoa(auth.User.UID)
+	case "auth":
+		bag["anvil_path"] = c.AnvilPath()
 	}
 	if p.databases {
 		putDatabases(bag, "passdb", c.Passdbs)

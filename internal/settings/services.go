@@ -20,10 +20,11 @@ func Builtins() []Builtin {
 	return []Builtin{
 		{Name: "log", Always: true, Single: true,
 			Defaults: map[string]string{"executable": "log", "user": "culver-log", "process_limit": "1"}},
-		{Name: "anvil", Single: true,
-			Defaults: map[string]string{"executable": "anvil", "user": "$default_internal_user", "process_limit": "1"}},
+		{Name: "anvil", Always: true, Single: true,
+			Defaults:  map[string]string{"executable": "anvil", "user": "$default_internal_user", "process_limit": "1"},
+			Listeners: map[string]map[string]string{"anvil": {"mode": "0660", "group": group}}},
 		{Name: "auth", Always: true, Single: true, Listens: true,
-			Defaults: map[string]string{"executable": "auth", "user": "culver-auth", "process_limit": "1"},
+			Defaults: map[string]string{"executable": "auth", "user": "culver-auth", "extra_groups": group, "process_limit": "1"},
 			Listeners: map[string]map[string]string{
 				// Who may look up users: the fronts, by their group.
 				"auth-userdb": {"mode": "0660", "group": group},

@@ -3,6 +3,8 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"culver/internal/settings"
@@ -62,8 +64,8 @@ func (m *manual) services(b *settings.Block) {
 				all = append(all, row.Name+" = "+row.Shown())
 			}
 		}
-		for path, d := range s.Listeners {
-			all = append(all, fmt.Sprintf("unix_listener %q with mode = %s", path, d["mode"]))
+		for _, path := range slices.Sorted(maps.Keys(s.Listeners)) {
+			all = append(all, fmt.Sprintf("unix_listener %q with mode = %s", path, s.Listeners[path]["mode"]))
 		}
 		fmt.Fprintf(m, "- **%s**: %s\n", s.Name, strings.Join(all, ", "))
 	}
