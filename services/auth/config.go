@@ -40,7 +40,7 @@ func New(set finished.Bag, logf Logf) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("passdb %q: %w", d.name, err)
 		}
-		s.Passwords = append(s.Passwords, db)
+		s.Passwords.Links = append(s.Passwords.Links, db)
 	}
 	if len(user) == 0 {
 		for _, d := range pass {
@@ -54,9 +54,9 @@ func New(set finished.Bag, logf Logf) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("userdb %q: %w", d.name, err)
 		}
-		s.Users = append(s.Users, db)
+		s.Users.Links = append(s.Users.Links, userdb.Link{Name: d.name, DB: db})
 	}
-	if len(s.Users) == 0 {
+	if len(s.Users.Links) == 0 {
 		return nil, errors.New("no userdb block, and no passdb block with the driver passwd-file")
 	}
 	return s, nil
@@ -126,7 +126,7 @@ func (b *builder) userdb(d block, passwords passdb.Chain) (userdb.DB, error) {
 		s := &userdb.Static{Fields: append(append(defaults, own...), overrides...), IDs: b.ids, Users: passwords}
 		if d.arg("allow_all_users") == "yes" {
 			s.Users = nil
-		} else if len(passwords) == 0 {
+		} else if len(passwords.Links) == 0 {
 			return nil, errors.New("driver static asks the passdbs who exists, and there is none (or set allow_all_users = yes)")
 		}
 		return s, nil
@@ -134,15 +134,18 @@ func (b *builder) userdb(d block, passwords passdb.Chain) (userdb.DB, error) {
 	return nil, fmt.Errorf("driver %q is not in this version, want passwd-file or static", d.driver)
 }
 
-func (b *builder) passdb(d block) (passdb.DB, error) {
+func (b *builder) passdb(d block) (passdb.Link, error) {
+	l := passdb.Link{Name: d.name}
 	defaults, overrides, err := d.fields()
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	switch d.driver {
 	case "passwd-file":
 		file, key, err := b.file(d)
-		return &passdb.PasswdFile{File: file, Key: key, Defaults: defaults, Overrides: overrides}, err
+		source := &passdb.PasswdFile{File: file, Key: key, Scheme: "CRYPT", Defaults: defaults, Overrides: overrides}
+		l.Source, l.Lister = source, source
+		return l, err
 	case "static":
 		var texts []string
 		for _, t := range append(d.list("fields"), d.args()...) {
@@ -151,9 +154,10 @@ func (b *builder) passdb(d block) (passdb.DB, error) {
 			}
 		}
 		own, err := field.ParseTemplates(texts)
-		return &passdb.Static{Fields: append(append(defaults, own...), overrides...)}, err
+		l.Source = &passdb.Static{Fields: append(append(defaults, own...), overrides...)}
+		return l, err
 	}
-	return nil, fmt.Errorf("driver %q is not in this version, want passwd-file or static", d.driver)
+	return l, fmt.Errorf("driver %q is not in this version, want passwd-file or static", d.driver)
 }
 
 func (d block) fields() (defaults, overrides field.Templates, err error) {

@@ -183,7 +183,7 @@ func TestUsersFileGoesWhileWeRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ahead atomic.Int64
-	s.Users[0].(*userdb.PasswdFile).File.Only().Now = func() time.Time {
+	s.Users.Links[0].DB.(*userdb.PasswdFile).File.Only().Now = func() time.Time {
 		return time.Now().Add(time.Duration(ahead.Load()))
 	}
 	socket := filepath.Join(filepath.Dir(h.Users), "s")

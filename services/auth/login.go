@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -128,7 +129,7 @@ func (c *conn) finishLogin(r *request) error {
 	}
 	r.name, r.vars = l.result.User, l.values
 	r.vars.User = l.result.User
-	fields, err := c.Users.Lookup(&r.vars)
+	fields, err := c.Users.Lookup(context.TODO(), &r.vars)
 	if err != nil {
 		c.refuse(r, err)
 		return nil

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,7 +21,7 @@ func (c *conn) user(r *request) error {
 	if err != nil || !known {
 		return err
 	}
-	fields, err := c.Users.Lookup(&r.vars)
+	fields, err := c.Users.Lookup(context.TODO(), &r.vars)
 	if err != nil {
 		c.refuse(r, err)
 		return nil
@@ -47,7 +48,8 @@ func (c *conn) pass(r *request) error {
 		c.reply(r, "FAIL")
 		return nil
 	}
-	fields, err := c.Passwords.Lookup(&r.vars)
+	v, err := c.Passwords.Run(context.TODO(), passdb.Query{Values: &r.vars, Want: passdb.WantEntry})
+	fields := v.Fields
 	if err == nil {
 		name, fields, err = rename(name, fields)
 	}
@@ -145,7 +147,7 @@ func (c *conn) list(r *request) error {
 		return name, err == nil
 	}
 	values := func(name string) *vars.Values { return &vars.Values{User: name, Service: service} }
-	err := c.Users.Each(canon, values, func(name string) error {
+	err := c.Users.Each(context.TODO(), canon, values, func(name string) error {
 		if !authproto.MatchMask(mask, name) {
 			return nil
 		}

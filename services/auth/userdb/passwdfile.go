@@ -1,6 +1,7 @@
 package userdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +23,7 @@ type PasswdFile struct {
 }
 
 // Lookup implements DB.
-func (p *PasswdFile) Lookup(v *vars.Values) (field.List, error) {
+func (p *PasswdFile) Lookup(_ context.Context, v *vars.Values) (field.List, error) {
 	line, position, err := p.File.Lookup(v, p.Key.Expand(v))
 	switch {
 	case errors.Is(err, passwdfile.ErrNoUser):
@@ -79,7 +80,7 @@ func (p *PasswdFile) Names(v *vars.Values) bool {
 
 // Each implements DB. A line whose name is not what its own canonical form is
 // looked up by cannot be reached, so it is not listed.
-func (p *PasswdFile) Each(canon func(string) (string, bool), yield func(string) error) error {
+func (p *PasswdFile) Each(_ context.Context, canon func(string) (string, bool), yield func(string) error) error {
 	return EachIn(p.File, p.Key, canon, yield)
 }
 

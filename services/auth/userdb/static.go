@@ -1,6 +1,7 @@
 package userdb
 
 import (
+	"context"
 	"fmt"
 
 	"culver/services/auth/field"
@@ -10,8 +11,8 @@ import (
 // Existence tells who exists, for a source that has no list of its own: the passdbs.
 type Existence interface {
 	// Exists is nil, ErrUnknown, or a temporary failure.
-	Exists(v *vars.Values) error
-	Each(canon func(string) (string, bool), yield func(name string) error) error
+	Exists(ctx context.Context, v *vars.Values) error
+	Each(ctx context.Context, canon func(string) (string, bool), yield func(name string) error) error
 }
 
 // Static is the driver static: the same template for everybody.
@@ -22,9 +23,9 @@ type Static struct {
 }
 
 // Lookup implements DB.
-func (s *Static) Lookup(v *vars.Values) (field.List, error) {
+func (s *Static) Lookup(ctx context.Context, v *vars.Values) (field.List, error) {
 	if s.Users != nil {
-		if err := s.Users.Exists(v); err != nil {
+		if err := s.Users.Exists(ctx, v); err != nil {
 			return nil, err
 		}
 	}
@@ -41,13 +42,13 @@ func (s *Static) Lookup(v *vars.Values) (field.List, error) {
 
 // Names implements DB.
 func (s *Static) Names(v *vars.Values) bool {
-	return s.Users == nil || s.Users.Exists(v) == nil
+	return s.Users == nil || s.Users.Exists(context.Background(), v) == nil
 }
 
 // Each implements DB: the users are those whom the passdbs can list.
-func (s *Static) Each(canon func(string) (string, bool), yield func(string) error) error {
+func (s *Static) Each(ctx context.Context, canon func(string) (string, bool), yield func(string) error) error {
 	if s.Users == nil {
 		return ErrNoList
 	}
-	return s.Users.Each(canon, yield)
+	return s.Users.Each(ctx, canon, yield)
 }

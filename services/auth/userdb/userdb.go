@@ -7,6 +7,7 @@
 package userdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -31,25 +32,31 @@ func (r *Refused) Error() string { return "the entry says tempfail: " + r.Reason
 // DB is one source of users.
 type DB interface {
 	// Lookup gives the user's fields, complete: uid, gid and home first.
-	Lookup(v *vars.Values) (field.List, error)
+	Lookup(ctx context.Context, v *vars.Values) (field.List, error)
 	// Names says whether the source names the user, working entry or not.
 	Names(v *vars.Values) bool
 	// Each calls yield with the name of every user that the source names, as
 	// Lookup has to be asked for it. canon gives a name's canonical form.
-	Each(canon func(string) (string, bool), yield func(name string) error) error
+	Each(ctx context.Context, canon func(string) (string, bool), yield func(name string) error) error
 }
 
 // Chain asks its sources in order, with Dovecot's default rules: the first
 // success counts, unknown and failure go on to the next one.
-type Chain []DB
+type Chain struct{ Links []Link }
+
+// Link is one userdb block.
+type Link struct {
+	Name string // of the block
+	DB
+}
 
 // Lookup gives the fields of the first source that has the user. Where none
 // has, one failure among them makes the answer a failure: the failed one might
 // have had it.
-func (c Chain) Lookup(v *vars.Values) (field.List, error) {
+func (c Chain) Lookup(ctx context.Context, v *vars.Values) (field.List, error) {
 	var failed error
-	for _, db := range c {
-		f, err := db.Lookup(v)
+	for _, db := range c.Links {
+		f, err := db.Lookup(ctx, v)
 		switch {
 		case err == nil:
 			return f, nil
@@ -67,18 +74,18 @@ func (c Chain) Lookup(v *vars.Values) (field.List, error) {
 // Each names each user once, and only those that Lookup answers. It goes on
 // past a source that fails, so that a partial list is as long as it can be,
 // and gives the first failure at the end.
-func (c Chain) Each(canon func(string) (string, bool), values func(name string) *vars.Values, yield func(name string) error) error {
+func (c Chain) Each(ctx context.Context, canon func(string) (string, bool), values func(name string) *vars.Values, yield func(name string) error) error {
 	var failed error
 	listed := false
-	for i, db := range c {
-		err := db.Each(canon, func(name string) error {
+	for i, db := range c.Links {
+		err := db.Each(ctx, canon, func(name string) error {
 			v := values(name)
-			for _, earlier := range c[:i] {
+			for _, earlier := range c.Links[:i] {
 				if earlier.Names(v) {
 					return nil
 				}
 			}
-			if _, err := c.Lookup(v); err != nil {
+			if _, err := c.Lookup(ctx, v); err != nil {
 				return nil
 			}
 			return stop(yield(name))

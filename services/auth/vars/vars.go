@@ -32,6 +32,8 @@ type Values struct {
 	LoginUser                                       string // target of a master login, canonical; "" else
 	MasterUser                                      string // set once the master is proved
 	AuthUser                                        string
+	// Field gives what a passdb or userdb has said before; it may be nil.
+	Field func(db, name string) (string, bool)
 }
 
 // Template is a parsed text.
