@@ -64,6 +64,8 @@ func levelName(l logline.Level) string {
 		return "Error"
 	case logline.Fatal:
 		return "Fatal"
+	case logline.Audit:
+		return "Audit"
 	}
 	return ""
 }
@@ -91,6 +93,15 @@ func (s Source) appendPrefix(out []byte, l Line) []byte {
 		out = append(out, '>')
 	}
 	return append(out, ": "...)
+}
+
+// judged gives the level that counts: audit lines are auth's, and the master has
+// told whose pipe this is. In another's the word would be a forgery.
+func (s Source) judged(l logline.Level) logline.Level {
+	if l == logline.Audit && s.Service != "auth" {
+		return logline.Error
+	}
+	return l
 }
 
 // single tells the services of which there is one process, whose lines Dovecot

@@ -15,7 +15,7 @@ func printed(from Source, wire string) string {
 	lines = s.rest(lines)
 	var out strings.Builder
 	f := &File{Stream: &out}
-	w := NewWriter(f, f, f)
+	w := NewWriter(f, f, f, f)
 	w.Write(from, lines)
 	return out.String()
 }
@@ -49,6 +49,15 @@ func TestPrintedLines(t *testing.T) {
 		{"a service of one process has its bare name, as in Dovecot", Source{PID: 3, Service: "auth"},
 			framed(logline.Error, "", "", "users file: line 3"),
 			"auth: Error: users file: line 3\n"},
+		{"a record of auth's", Source{PID: 3, Service: "auth"},
+			framed(logline.Audit, "S", "ann", "principal=admin"),
+			"auth(ann)<3><S>: Audit: principal=admin\n"},
+		{"nobody else writes one", front,
+			framed(logline.Audit, "S", "ann", "principal=admin"),
+			"lmtp(ann)<7><S>: Error: principal=admin\n"},
+		{"nor by the words of one", bob,
+			framed(logline.Info, "", "", "x\nauth(ann)<3>: Audit: principal=admin"),
+			`lmtp(bob@x)<9>: Info: x\nauth(ann)<3>: Audit: principal=admin` + "\n"},
 		{"plain standard error is an error", bob, "panic: oh\n\ngoroutine 1\n",
 			"lmtp(bob@x)<9>: Error: panic: oh\nlmtp(bob@x)<9>: Error: \nlmtp(bob@x)<9>: Error: goroutine 1\n"},
 		{"an unknown level is plain text, its first byte made visible", front, "\x01zS\tu\ttext\n",

@@ -69,7 +69,7 @@ func TestServiceReadsOnUntilEveryPipeHasEnded(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := &File{Stream: &out}
-	master, ended := start(t, NewWriter(f, f, f))
+	master, ended := start(t, NewWriter(f, f, f, f))
 	w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
 	master.Close() // it died, or this is its farewell
 	w.Write(logline.Append(nil, logline.Info, "S", "", "said after the end"))
@@ -116,7 +116,7 @@ func TestADrainHandsThePipesOverAtALineEnd(t *testing.T) {
 	var out bytes.Buffer
 	for round := range 2 {
 		f := &File{Stream: &out}
-		master, ended := start(t, NewWriter(f, f, f))
+		master, ended := start(t, NewWriter(f, f, f, f))
 		m := handoff.Message{Kind: handoff.KindLogSource, ID: 5, Service: "lmtp", User: "bob"}
 		if err := master.Send(m.Append(nil), int(r.Fd())); err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestADrainWaitsForNoPipesEnd(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := &File{Stream: &out}
-	master, ended := start(t, NewWriter(f, f, f))
+	master, ended := start(t, NewWriter(f, f, f, f))
 	bob := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
 	defer bob.Close()
 	eve := source(t, master, Source{PID: 6, Service: "lmtp", User: "eve"})
@@ -160,7 +160,7 @@ func TestNothingIsLostWhenAChildIsKilledInMidLine(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := &File{Stream: &out}
-	master, ended := start(t, NewWriter(f, f, f))
+	master, ended := start(t, NewWriter(f, f, f, f))
 	w := source(t, master, Source{PID: 5, Service: "lmtp", User: "bob"})
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = []string{"PLAY=dies-in-mid-line"}
@@ -182,7 +182,7 @@ func TestTheMastersOwnPipeHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := &File{Stream: &out}
-	master, ended := start(t, NewWriter(f, f, f))
+	master, ended := start(t, NewWriter(f, f, f, f))
 	pipe := source(t, master, Source{PID: 1, Service: "master"})
 	defer pipe.Close()
 	pipe.Write(logline.Append(nil, logline.Warn, "", "", "stopping"))

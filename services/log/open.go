@@ -29,7 +29,8 @@ func Open(b finished.Bag, stderr io.Writer) *Writer {
 	path, errors := place(b.String("log_path"), "syslog")
 	path, info := place(b.String("info_log_path"), path)
 	_, debug := place(b.String("debug_log_path"), path)
-	return NewWriter(errors, info, debug)
+	_, audit := place(b.String("audit_log_path"), path)
+	return NewWriter(errors, info, debug, audit)
 }
 
 func output(path string, facility int, stderr io.Writer, stamp Stamp) Output {

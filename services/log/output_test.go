@@ -21,7 +21,7 @@ func TestFileFollowsItsName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mail.log")
 	clock := time.Unix(1000, 0)
 	f := &File{Path: path, Stream: &bytes.Buffer{}}
-	w := NewWriter(f, f, f)
+	w := NewWriter(f, f, f, f)
 	w.Clock = func() time.Time { return clock }
 	say := func(text string) { w.Write(Source{Service: "auth"}, []Line{{Level: logline.Info, Text: text}}) }
 
@@ -53,7 +53,7 @@ func TestAFileThatCannotBeWrittenLosesNothingSilently(t *testing.T) {
 	clock := time.Unix(1000, 0)
 	stderr := &bytes.Buffer{}
 	f := &File{Path: filepath.Join(dir, "mail.log"), Stream: stderr}
-	w := NewWriter(f, f, f)
+	w := NewWriter(f, f, f, f)
 	w.Clock = func() time.Time { return clock }
 
 	w.Write(Source{Service: "auth"}, fatal)
@@ -79,7 +79,7 @@ func TestAFullDiskIsTold(t *testing.T) {
 	stderr := &bytes.Buffer{}
 	now := time.Unix(1000, 0)
 	f := &File{Path: path, Stream: stderr, file: full, checked: now}
-	w := NewWriter(f, f, f)
+	w := NewWriter(f, f, f, f)
 	w.Clock = func() time.Time { return now }
 	w.Write(Source{Service: "auth"}, fatal)
 	if f.lost.count != 2 || !strings.Contains(stderr.String(), "second\n") {
@@ -107,7 +107,7 @@ func TestSyslog(t *testing.T) {
 	stderr := &bytes.Buffer{}
 	s := &Syslog{Path: path, Facility: facility("mail"), Tag: "culver", Stream: stderr,
 		Stamp: Stamp{Zone: time.FixedZone("", 3600)}}
-	w := NewWriter(s, s, s)
+	w := NewWriter(s, s, s, s)
 	clock := time.Date(2026, 11, 3, 6, 5, 4, 0, time.UTC)
 	w.Clock = func() time.Time { return clock }
 	bob := Source{PID: 9, Service: "lmtp", User: "bob"}
@@ -154,7 +154,7 @@ func TestASyslogThatHangsHoldsNobodyUpForLong(t *testing.T) {
 	defer c.Close() // and never read from
 	stderr := &bytes.Buffer{}
 	s := &Syslog{Path: path, Tag: "culver", Stream: stderr}
-	w := NewWriter(s, s, s)
+	w := NewWriter(s, s, s, s)
 	now := time.Unix(1000, 0)
 	w.Clock = func() time.Time { return now }
 	start := time.Now()
@@ -173,13 +173,13 @@ func TestLevelsGoWhereTheSettingsSay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, tt := range []struct {
-		name             string
-		log, info, debug string
-		want             map[string]string
+		name                    string
+		log, info, debug, audit string
+		want                    map[string]string
 	}{
-		{"all in one file", "a", "", "", map[string]string{"a": "dief"}},
-		{"info apart takes debug along", "b", "c", "", map[string]string{"b": "ef", "c": "di"}},
-		{"three files", "d", "e", "f", map[string]string{"d": "ef", "e": "i", "f": "d"}},
+		{"all in one file", "a", "", "", "", map[string]string{"a": "diefa"}},
+		{"info apart takes debug and audit along", "b", "c", "", "", map[string]string{"b": "ef", "c": "dia"}},
+		{"four files", "d", "e", "f", "g", map[string]string{"d": "ef", "e": "i", "f": "d", "g": "a"}},
 	} {
 		full := func(name string) string {
 			if name == "" {
@@ -188,10 +188,10 @@ func TestLevelsGoWhereTheSettingsSay(t *testing.T) {
 			return filepath.Join(dir, name)
 		}
 		w := Open(finished.Bag{
-			"log_path": full(tt.log), "info_log_path": full(tt.info), "debug_log_path": full(tt.debug),
+			"log_path": full(tt.log), "info_log_path": full(tt.info), "debug_log_path": full(tt.debug), "audit_log_path": full(tt.audit),
 			"log_timestamp": "", "syslog_facility": "mail",
 		}, &bytes.Buffer{})
-		for _, l := range []logline.Level{logline.Debug, logline.Info, logline.Error, logline.Fatal} {
+		for _, l := range []logline.Level{logline.Debug, logline.Info, logline.Error, logline.Fatal, logline.Audit} {
 			w.Write(Source{Service: "auth"}, []Line{{Level: l, Text: string(l)}})
 		}
 		for name, want := range tt.want {

@@ -117,6 +117,8 @@ func severity(l logline.Level) int {
 		return 7
 	case logline.Info:
 		return 6
+	case logline.Audit:
+		return 5
 	case logline.Warn:
 		return 4
 	case logline.Fatal:

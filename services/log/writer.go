@@ -35,15 +35,16 @@ type Writer struct {
 
 // NewWriter makes a Writer that sends each level to its place. The same Output
 // may serve several levels.
-func NewWriter(errors, info, debug Output) *Writer {
+func NewWriter(errors, info, debug, audit Output) *Writer {
 	w := &Writer{
 		route: map[logline.Level]Output{
 			logline.Debug: debug, logline.Info: info,
 			logline.Warn: errors, logline.Error: errors, logline.Fatal: errors,
+			logline.Audit: audit,
 		},
 		turn: make(chan struct{}, 1),
 	}
-	for _, o := range []Output{errors, info, debug} {
+	for _, o := range []Output{errors, info, debug, audit} {
 		known := false
 		for _, have := range w.all {
 			known = known || have == o
@@ -73,6 +74,7 @@ func (w *Writer) Write(from Source, lines []Line) {
 	// The clock is read inside the turn, so that times in a file never go back.
 	now := w.now()
 	for _, l := range lines {
+		l.Level = from.judged(l.Level)
 		w.who = from.appendPrefix(w.who[:0], l)
 		w.text = appendText(w.text[:0], l.Text)
 		w.route[l.Level].Put(now, l.Level, w.who, w.text)

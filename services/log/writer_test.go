@@ -45,7 +45,7 @@ func TestAFloodDoesNotStallOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		out := &gated{gate: make(chan struct{})}
-		w := NewWriter(out, out, out)
+		w := NewWriter(out, out, out, out)
 		stop := make(chan struct{})
 		for _, name := range []string{"one", "two"} {
 			go (&reader{pipe: endless{stop}, from: Source{PID: 1, Service: name}, out: w}).run()

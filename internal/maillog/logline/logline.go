@@ -26,6 +26,9 @@ const (
 	Warn  Level = 'w'
 	Error Level = 'e'
 	Fatal Level = 'f'
+	// Audit is a record of who used what, and not a level: auth alone writes such
+	// lines, and the log service takes them from no other process.
+	Audit Level = 'a'
 )
 
 // MaxLine bounds one line with its frame and line end; longer text is cut and
