@@ -99,7 +99,33 @@ func (m *Master) complete(bag finished.Bag, cfg *settings.Config) error {
 			bag[key] = string(pem)
 		}
 	}
+	if bag["lmtp_proxy"] == "yes" {
+		var err error
+		if bag["ssl_client_ca_pem"], err = authorities(cfg); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// usualAuthorities is where systems keep the certificates that they trust.
+var usualAuthorities = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+
+// authorities reads ssl_client_ca_file, for a front whose box has no such files.
+func authorities(cfg *settings.Config) (string, error) {
+	if path := cfg.Global.String("ssl_client_ca_file"); path != "" {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			err = fmt.Errorf("ssl_client_ca_file: %w", err)
+		}
+		return string(pem), err
+	}
+	for _, path := range usualAuthorities {
+		if pem, err := os.ReadFile(path); err == nil && len(pem) < finished.MaxSize/2 {
+			return string(pem), nil
+		}
+	}
+	return "", nil // then nobody's certificate counts
 }
 
 // daemonPaths are what a daemon may reach in the file system. Folders and not
@@ -107,7 +133,7 @@ func (m *Master) complete(bag finished.Bag, cfg *settings.Config) error {
 func daemonPaths(cfg *settings.Config, service string) (read, write []string) {
 	switch service {
 	case "log":
-		for _, name := range []string{"log_path", "info_log_path", "debug_log_path"} {
+		for _, name := range []string{"log_path", "info_log_path", "debug_log_path", "audit_log_path"} {
 			if path := cfg.Global.String(name); filepath.IsAbs(path) {
 				write = append(write, filepath.Dir(path))
 			}

@@ -96,3 +96,48 @@ func AppendStuffed(out, msg []byte) []byte {
 	}
 	return append(out, ".\r\n"...)
 }
+
+// Stuffing is the transparency of DATA as a client makes it, for a message that
+// comes in pieces. Line ends are made CRLF: a bare LF before a dot could be the
+// end of the data to one server and not to the next one. Its zero value is ready
+// for the first byte.
+type Stuffing struct {
+	cr    bool // the last byte was a CR
+	begun bool // in a line
+}
+
+// Append adds a piece, of which it makes at most three times its length.
+func (s *Stuffing) Append(out, piece []byte) []byte {
+	for _, c := range piece {
+		switch {
+		case c == '\n':
+			if !s.cr {
+				out = append(out, '\r')
+			}
+			s.cr, s.begun = false, false
+			out = append(out, '\n')
+			continue
+		case s.cr: // a CR alone is a line end, too
+			out = append(out, '\n')
+			s.cr, s.begun = false, false
+		}
+		if !s.begun && c == '.' {
+			out = append(out, '.')
+		}
+		s.begun = true
+		s.cr = c == '\r'
+		out = append(out, c)
+	}
+	return out
+}
+
+// End adds the end of data.
+func (s *Stuffing) End(out []byte) []byte {
+	switch {
+	case s.cr:
+		out = append(out, '\n')
+	case s.begun:
+		out = append(out, '\r', '\n')
+	}
+	return append(out, ".\r\n"...)
+}

@@ -104,6 +104,7 @@ func lmtpRows() []Setting {
 		// Exim gives up 300 s after the end of the data and sends the message
 		// again; below 280 s we are always the ones who decide.
 		{Name: "lmtp_delivery_timeout", Type: Time(time.Second, 279*time.Second), Default: "270s", For: "lmtp lmtp-deliver", Help: "How long a delivery may take in all. Below 280s: MTAs wait 300s and would send the message twice."},
+		{Name: "lmtp_proxy", Type: Bool(), Default: "no", For: "lmtp", Help: "Whether the passdb is asked at each RCPT, and recipients whose entry says proxy and host are handed on to that host by LMTP."},
 		{Name: "lmtp_client_workarounds", Type: SomeOf("whitespace-before-path", "mailbox-for-path"), For: "lmtp", Help: "Faults of clients to bear with."},
 		{Name: "lda_mailbox_autocreate", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a missing folder is created by a delivery into it."},
 		{Name: "lda_mailbox_autosubscribe", Type: Bool(), Default: "no", For: "lmtp-deliver", Own: true, Help: "Whether a folder so created is subscribed to."},
@@ -136,6 +137,7 @@ func networkRows() []Setting {
 		{Name: "ssl", Type: Word("yes", "no", "required"), Default: "no", For: "lmtp", Help: "Whether TLS is offered, or demanded before mail. With no, inet listeners with ssl = yes are left out."},
 		{Name: "ssl_cert", Type: Path(), Help: "PEM file with the certificate and those above it. The master reads it; it may be root's alone."},
 		{Name: "ssl_key", Type: Path(), Help: "PEM file with the key, readable by root alone."},
+		{Name: "ssl_client_ca_file", Type: Path(), Help: "PEM file with the authorities whose certificates count where Culver itself connects by TLS. Empty: /etc/ssl/certs/ca-certificates.crt, or that of the system's other usual places."},
 		{Name: "ssl_min_protocol", Type: Word("TLSv1.2", "TLSv1.3"), Default: "TLSv1.2", For: "lmtp", Help: "Oldest version of TLS spoken."},
 	}
 }

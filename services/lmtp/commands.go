@@ -8,6 +8,7 @@ import (
 
 	"culver/internal/lmtpproto"
 	"culver/internal/maillog/logline"
+	"culver/services/lmtp/proxy"
 )
 
 // command answers one command. Only RCPT may leave its reply for later.
@@ -82,6 +83,7 @@ func (s *session) lhlo(name string) {
 		return
 	}
 	s.reset()
+	s.legs.close() // the next ones are told the new name
 	s.helo = ""
 	if heloName(name) {
 		s.helo = name
@@ -212,7 +214,7 @@ func (s *session) starttls(args string) {
 	s.reply(220, "2.0.0", "Begin TLS negotiation now.")
 	s.flush()
 	s.reset()
-	s.client = client{}
+	s.client = newClient()
 	if err := s.startTLS(); err != nil {
 		s.ended = "TLS handshake failed: " + err.Error()
 	}
@@ -243,6 +245,7 @@ func (s *session) xclient(args string) {
 		s.log(logline.Debug, "XCLIENT from "+s.peer.real.String()+" says "+p.name())
 	}
 	s.reset()
+	s.legs.close()
 	s.id, s.peer, s.client = id, p, c
 	s.transactions = 0
 	s.greet()
@@ -283,7 +286,8 @@ func setAttribute(a lmtpproto.Param, id *string, p *peer, c *client) (ok bool) {
 			*id = a.Value
 		}
 	case "TTL":
-		_, err := strconv.ParseUint(a.Value, 10, 16)
+		n, err := strconv.ParseUint(a.Value, 10, 16)
+		c.ttl = min(int(n), proxy.FirstTTL)
 		return err == nil
 	case "TIMEOUT":
 		n, err := strconv.ParseUint(a.Value, 10, 31)

@@ -246,7 +246,7 @@ type delivery struct {
 func (s *session) deliverAll(msg *message) {
 	ctx, cancel := s.f.deliveryContext(s.timeout)
 	defer cancel()
-	if len(s.tx.rcpts) == 1 {
+	if len(s.tx.rcpts) == 1 && s.tx.rcpts[0].proxied == nil {
 		r := s.tx.rcpts[0]
 		s.write(s.f.deliver(ctx, r.user, r.Envelope, msg))
 		return
@@ -255,7 +255,16 @@ func (s *session) deliverAll(msg *message) {
 	slots := make(chan struct{}, maxSideBySide)
 	known := make(map[string]*delivery, len(all))
 	var first []*rcpt
+	handed := map[*leg]map[*rcpt]*delivery{}
 	for i, r := range s.tx.rcpts {
+		if r.proxied != nil { // each is answered by its backend, repeated or not
+			all[i] = &delivery{done: make(chan struct{})}
+			if handed[r.proxied.leg] == nil {
+				handed[r.proxied.leg] = map[*rcpt]*delivery{}
+			}
+			handed[r.proxied.leg][r] = all[i]
+			continue
+		}
 		// A repeated RCPT is delivered once and answered as often as it was sent.
 		key := r.To.String() + "\x00" + r.ORCPT
 		if known[key] == nil {
@@ -263,6 +272,9 @@ func (s *session) deliverAll(msg *message) {
 			first = append(first, r)
 		}
 		all[i] = known[key]
+	}
+	for l, of := range handed {
+		go l.message(ctx, msg, of)
 	}
 	go func() {
 		for _, r := range first {

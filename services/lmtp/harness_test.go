@@ -43,6 +43,7 @@ type world struct {
 	refuse    map[string]handoff.Message // answers by user instead of a worker
 	play      map[string]func(*fakeWorker)
 	lookups   func(user string) // called in each lookup
+	passdb    map[string]map[string]string
 	cancelled int
 }
 
@@ -146,6 +147,19 @@ func (w *world) Lookup(ctx context.Context, user string, p authproto.Params) (au
 		return authproto.User{}, authproto.ErrNotFound
 	}
 	return authproto.User{Name: strings.ToLower(user), UID: 5000}, nil
+}
+
+// Pass plays the passdb, which knows nobody but those in w.passdb.
+func (w *world) Pass(_ context.Context, user string, _ authproto.Params) (map[string]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch f, known := w.passdb[user]; {
+	case strings.HasPrefix(user, "down"):
+		return nil, &authproto.Tempfail{Err: errors.New("auth is down")}
+	case known:
+		return f, nil
+	}
+	return nil, authproto.ErrNotFound
 }
 
 // runMaster answers requests.

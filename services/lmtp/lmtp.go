@@ -22,12 +22,16 @@ import (
 	"culver/internal/authproto"
 	"culver/internal/lmtpproto"
 	"culver/internal/maillog/logline"
+	"culver/services/lmtp/proxy"
 )
 
 // Users says who a recipient is. Its errors are authproto.ErrNotFound, or
 // temporary.
 type Users interface {
 	Lookup(ctx context.Context, user string, p authproto.Params) (authproto.User, error)
+	// Pass gives the passdb's fields of a recipient, which may say that the mail is
+	// elsewhere.
+	Pass(ctx context.Context, user string, p authproto.Params) (map[string]string, error)
 }
 
 // Workers gives one end of a stream socketpair whose other end a worker of that
@@ -62,7 +66,8 @@ type Front struct {
 	Options
 	Users   Users
 	Workers Workers
-	Local   *Local // nil: every recipient has a worker
+	Local   *Local        // nil: every recipient has a worker
+	Proxy   *proxy.Dialer // nil: no recipient is handed on
 	Log     Log
 
 	spools *budget
@@ -76,6 +81,9 @@ func New(o Options, u Users, w Workers, log Log) *Front {
 	o.discard = cmp.Or(o.discard, maxDiscard)
 	o.grace = cmp.Or(o.grace, commandGrace)
 	f := &Front{Options: o, Users: u, Workers: w, Log: log}
+	if o.ProxyOn {
+		f.Proxy = proxy.NewDialer(o.Hostname, o.Authorities)
+	}
 	f.spools = newBudget(o.SpoolLimit, o.QueueLimit, o.QueueTimeout)
 	// Below worker_queue_limit: a few messages with many recipients would fill the
 	// master's queue, and all others be refused at once. Here they wait, in the

@@ -44,6 +44,9 @@ type Options struct {
 	TLS         *tls.Config // nil: no STARTTLS
 	TLSRequired bool        // on inet listeners
 
+	ProxyOn     bool   // lmtp_proxy
+	Authorities string // PEM, for TLS to backends
+
 	Debug bool
 }
 
@@ -66,6 +69,8 @@ func OptionsOf(b finished.Bag) (Options, error) {
 		QueueLimit:      int(b.Int("worker_queue_limit")),
 		QueueTimeout:    b.Duration("worker_queue_timeout"),
 		HAProxyTimeout:  b.Duration("haproxy_timeout"),
+		ProxyOn:         b.Bool("lmtp_proxy"),
+		Authorities:     b["ssl_client_ca_pem"],
 		Debug:           b.Bool("log_debug"),
 	}
 	workarounds := b.List("lmtp_client_workarounds")

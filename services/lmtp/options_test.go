@@ -14,7 +14,7 @@ func settings() finished.Bag {
 		"hostname": "vm", "login_greeting": "Culver ready.", "recipient_delimiter": "+",
 		"mail_max_size": "104857600", "lmtp_max_recipients": "1000", "lmtp_max_bad_commands": "10",
 		"lmtp_command_timeout": "300000000000", "lmtp_delivery_timeout": "270000000000",
-		"lmtp_rcpt_check_quota": "no", "lmtp_reproxy": "always", "lmtp_client_workarounds": "mailbox-for-path",
+		"lmtp_rcpt_check_quota": "no", "lmtp_proxy": "no", "lmtp_reproxy": "always", "lmtp_client_workarounds": "mailbox-for-path",
 		"client_limit": "4096", "spool_dir": "/run/culver/spool", "spool_memory": "131072", "spool_limit": "536870912",
 		"worker_queue_limit": "2000", "worker_queue_timeout": "60000000000",
 		"login_trusted_networks": "192.0.2.0/24\t2001:db8::1", "haproxy_trusted_networks": "", "haproxy_timeout": "3000000000",

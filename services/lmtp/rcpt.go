@@ -17,9 +17,10 @@ const maxLookups = 100
 // rcpt is one RCPT command.
 type rcpt struct {
 	Envelope
-	user   authproto.User
-	reply  lmtpproto.Reply
-	looked chan struct{} // closed when reply is known; nil when it is already
+	user    authproto.User
+	proxied *proxied // nil: the mail is here
+	reply   lmtpproto.Reply
+	looked  chan struct{} // closed when reply is known; nil when it is already
 }
 
 // rcpt takes an RCPT. Those of one burst are looked up side by side; settle
@@ -33,15 +34,15 @@ func (s *session) rcpt(args string) {
 	if r.reply = s.parseRcpt(args, r); r.reply.Code != 0 {
 		return
 	}
-	params := s.authParams(r.Session)
+	at := s.route(s.authParams(r.Session))
 	if len(s.pending) == 1 && !s.lineBuffered() {
-		s.f.look(r, params)
+		s.f.look(r, at)
 		return
 	}
 	r.looked = make(chan struct{})
 	go func() {
 		defer close(r.looked)
-		s.f.look(r, params)
+		s.f.look(r, at)
 	}()
 }
 
@@ -119,13 +120,17 @@ func (s *session) authParams(session string) authproto.Params {
 	return p
 }
 
-// look asks auth, and with lmtp_rcpt_check_quota a worker, and sets the reply.
-func (f *Front) look(r *rcpt, params authproto.Params) {
+// look asks auth, and whoever has the recipient's mail elsewhere, or with
+// lmtp_rcpt_check_quota a worker, and sets the reply.
+func (f *Front) look(r *rcpt, at route) {
 	ctx, cancel := f.deliveryContext(0)
 	defer cancel()
 	name, _, _ := r.To.User(f.Delimiters)
+	if f.Proxy != nil && f.remote(ctx, at, r, name) {
+		return
+	}
 	var err error
-	r.user, err = f.Users.Lookup(ctx, name, params)
+	r.user, err = f.Users.Lookup(ctx, name, at.params)
 	switch {
 	case err == nil && f.CheckQuota:
 		r.reply = f.check(ctx, r)

@@ -12,6 +12,7 @@ import (
 
 	"culver/internal/lmtpproto"
 	"culver/internal/maillog/logline"
+	"culver/services/lmtp/proxy"
 )
 
 // session is one client's connection. One goroutine has it; what runs beside
@@ -32,6 +33,7 @@ type session struct {
 	tx           transaction
 	transactions int
 	pending      []*rcpt // RCPTs in hand whose replies are not written yet
+	legs         legs    // to the hosts of recipients whose mail is elsewhere
 
 	bad         int    // bad commands in a row
 	burstFailed bool   // a reply of this burst was a refusal
@@ -44,7 +46,10 @@ type client struct {
 	proto   string
 	login   string
 	timeout time.Duration // how long it will wait for our replies, 0 unknown
+	ttl     int           // how many hosts may still hand a message on, this one included
 }
+
+func newClient() client { return client{ttl: proxy.FirstTTL} }
 
 // transaction is one message, from MAIL on.
 type transaction struct {
@@ -67,6 +72,7 @@ func (f *Front) newSession(c net.Conn, l Listener) *session {
 	s := &session{f: f, listener: l, peer: peerOf(c), id: newSessionID()}
 	s.conn = &idleConn{Conn: c, house: &f.house, idle: f.CommandTimeout}
 	s.stream = s.conn
+	s.client = newClient()
 	return s
 }
 
@@ -136,6 +142,7 @@ func (s *session) startTLS() error {
 
 func (s *session) close() {
 	s.reset()
+	s.legs.close()
 	clean := s.br.Buffered() == 0 && s.ended == loggedOut
 	s.br.Reset(nil)
 	s.bw.Reset(nil)
@@ -316,6 +323,7 @@ func (s *session) reset() {
 		s.tx.spool.close()
 	}
 	s.conn.endBy(time.Time{})
+	s.legs.reset()
 	s.tx = transaction{}
 }
 
