@@ -92,6 +92,7 @@ func (x *exchange) refused(err error) verdict {
 	}
 	a := verdict{code: no.Code, reason: no.Reason, user: no.User, nodelay: no.NoDelay, internal: no.Code == "temp_fail"}
 	if a.internal {
+		a.now = x.minor < 2 // the connection ends with it
 		if a.reason == "" {
 			a.reason = internalFailure
 		}

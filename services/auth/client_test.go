@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -171,7 +172,7 @@ func (w *wire) want(lines ...string) {
 
 func (w *wire) say(lines ...string) {
 	w.t.Helper()
-	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
+	if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		w.t.Error(err)
 	}
 }
@@ -203,6 +204,10 @@ func plain(authzid, authcid, password string) string {
 // bubble runs a test in a time of its own, with a log that must show no secret.
 func bubble(t *testing.T, f func(t *testing.T, h *house)) {
 	t.Parallel()
+	inBubble(t, f)
+}
+
+func inBubble(t *testing.T, f func(t *testing.T, h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{}
 		h.Server = frontDesk(h.log)
@@ -300,4 +305,15 @@ func TestHandshakeThatIsNone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// goroutines counts those that serve client connections, of all tests that run.
+func goroutines() (n int) {
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "auth.(*clientConn).") || strings.Contains(stack, "auth.(*exchange).") {
+			n++
+		}
+	}
+	return n
 }
