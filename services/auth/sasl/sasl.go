@@ -20,11 +20,8 @@ import (
 	"culver/internal/mechanism"
 )
 
-// Limits on what a client sends. Names have theirs in the Backend.
-const (
-	MaxResponse = 4096 // bytes of one step, RFC 2831 section 2.1.2
-	maxSteps    = 8    // of one exchange; the longest of them has three
-)
+// MaxResponse bounds what a client sends. Names have limits in the Backend.
+const MaxResponse = 4096 // bytes of one step, RFC 2831 section 2.1.2
 
 var (
 	// ErrMalformed says that a step is none of its mechanism. It is the client's
@@ -103,10 +100,7 @@ func Find(name string) (Mechanism, bool) {
 	if !ok {
 		return Mechanism{}, false
 	}
-	start, ok := starts[m.Name]
-	if !ok {
-		return Mechanism{}, false
-	}
+	start := starts[m.Name]
 	return Mechanism{m, func(b Backend, f Facts) Exchange {
 		if f.Now == nil {
 			f.Now = time.Now
@@ -119,16 +113,23 @@ func Find(name string) (Mechanism, bool) {
 func Mechanisms() []Mechanism {
 	var all []Mechanism
 	for _, m := range mechanism.All() {
-		if found, ok := Find(m.Name); ok {
-			all = append(all, found)
-		}
+		found, _ := Find(m.Name)
+		all = append(all, found)
 	}
 	return all
 }
 
 var starts = map[string]func(Backend, Facts) step{
-	"PLAIN": newPlain,
-	"LOGIN": newLogin,
+	"SCRAM-SHA-256-PLUS": newSCRAM("SCRAM-SHA-256", true),
+	"SCRAM-SHA-256":      newSCRAM("SCRAM-SHA-256", false),
+	"SCRAM-SHA-1-PLUS":   newSCRAM("SCRAM-SHA-1", true),
+	"SCRAM-SHA-1":        newSCRAM("SCRAM-SHA-1", false),
+	"PLAIN":              newPlain,
+	"LOGIN":              newLogin,
+	"EXTERNAL":           newExternal,
+	"CRAM-MD5":           newCRAM,
+	"DIGEST-MD5":         newDigest,
+	"ANONYMOUS":          newAnonymous,
 }
 
 // step takes one input and gives the output and the step that takes the next.
@@ -138,17 +139,13 @@ type step func(context.Context, Input) (Output, step)
 type exchange struct {
 	next  step
 	begun bool
-	steps int
 }
 
 func (e *exchange) Step(ctx context.Context, in Input) Output {
-	e.steps++
 	var out Output
 	switch {
 	case e.next == nil:
 		return end(fmt.Errorf("%w: a step after the end", ErrMalformed))
-	case e.steps > maxSteps:
-		out = end(fmt.Errorf("%w: more than %d steps", ErrMalformed, maxSteps))
 	case len(in.Data) > MaxResponse || len(in.Binding) > MaxResponse:
 		out = end(fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxResponse))
 	case in.None && (e.begun || len(in.Data) > 0):
