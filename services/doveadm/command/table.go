@@ -34,6 +34,7 @@ var (
 	userMasks  = Arg{Name: "user", Many: true, Help: "names, or masks with * and ?"}
 
 	masterSocket = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the master's control socket"}
+	anvilSocket  = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "anvil's socket"}
 	authSocket   = Option{Letter: 'a', Long: "socket-path", Value: "socket", Help: "the auth service's socket"}
 	authInfo     = Option{Letter: 'x', Long: "auth-info", Value: "key=value", Help: "what is known of the client: service, lip, rip, lport, rport"}
 )
@@ -381,6 +382,29 @@ var table = []Spec{
 	{
 		Name: "log test",
 		Help: "write one message of each level",
+	},
+	{
+		Name: "penalty", Formatter: "table",
+		Options: []Option{anvilSocket},
+		Args:    []Arg{{Name: "network", Optional: true, Help: "only those from here: an address, or IP/BITS"}},
+		Cols: []Column{
+			{Key: "ip", Title: "IP"},
+			{Key: "penalty", Title: "penalty", Number: true},
+			{Key: "last_penalty", Title: "last_penalty"},
+			{Key: "last_update", Title: "last_update"},
+			{Key: "user", Title: "user"},
+		},
+		Help: "print who is slowed down after wrong passwords",
+		Long: "A penalty is how many different wrong passwords count against a user's name from an address (for IPv6 a network of 48 bits). Each is forgotten after a minute. From the second on the answer is delayed, from the tenth on it is a refusal; other users and other addresses notice nothing, nor does a user who has logged in from there in the last day. An address whose count has no user has tried more than 64 names; an address - is a client's that told none.",
+	},
+	{
+		Name:    "penalty clear",
+		Options: []Option{anvilSocket},
+		Args: []Arg{
+			{Name: "network", Help: "those from here: an address, IP/BITS, or the word all"},
+			{Name: "user", Optional: true, Help: "only against this user's name"},
+		},
+		Help: "forget wrong passwords",
 	},
 	{
 		Name: "process status", Formatter: "table",

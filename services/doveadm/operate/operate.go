@@ -4,7 +4,7 @@
 // Runs as:   whoever calls doveadm; the master listens to root and its own uid.
 // Trusts:    the configuration, the master.
 // Distrusts: names and fields that auth gives: they go to a terminal.
-// Speaks:    package masterproto to the master, package authproto to auth.
+// Speaks:    package masterproto to the master, authproto to auth, anvilproto to anvil.
 package operate
 
 import (
@@ -118,6 +118,8 @@ var commands = map[string]func(*operation) error{
 	"log reopen":        (*operation).logReopen,
 	"log test":          (*operation).logTest,
 	"mailbox mutf7":     (*operation).mutf7,
+	"penalty":           (*operation).penalty,
+	"penalty clear":     (*operation).penaltyClear,
 	"process status":    (*operation).processStatus,
 	"pw":                (*operation).pw,
 	"reload":            (*operation).reload,
