@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"culver/internal/mechanism"
 	"culver/internal/settings"
 )
 
@@ -93,14 +94,15 @@ func (b *builder) mechanisms(cfg *settings.Config) {
 	if len(offered) == 0 {
 		b.missing(at, "auth_mechanisms is empty", `["plain", "login"] is the default`)
 	}
-	for _, m := range settings.Mechanisms() {
-		if !slices.Contains(offered, m.Name) {
+	for _, m := range mechanism.All() {
+		name := strings.ToLower(m.Name)
+		if !slices.Contains(offered, name) {
 			continue
 		}
-		if m.Name == "external" && !cfg.Global.Bool("auth_ssl_username_from_cert") {
+		if m.Needs == mechanism.Certificate && !cfg.Global.Bool("auth_ssl_username_from_cert") {
 			b.add(at, "auth_mechanisms: external needs auth_ssl_username_from_cert = yes", "it takes the user's name from the client's certificate")
 		}
-		if m.Unasked {
+		if m.Needs == mechanism.Certificate || m.Needs == mechanism.Nothing {
 			continue
 		}
 		var why []string
@@ -116,13 +118,13 @@ func (b *builder) mechanisms(cfg *settings.Config) {
 			why = []string{"there is no passdb"}
 		}
 		if !served {
-			b.missing(at, fmt.Sprintf("auth_mechanisms: no passdb can serve %s: %s", m.Name, strings.Join(why, "; ")), "leave it out, or add a passdb that can")
+			b.missing(at, fmt.Sprintf("auth_mechanisms: no passdb can serve %s: %s", name, strings.Join(why, "; ")), "leave it out, or add a passdb that can")
 		}
 	}
 }
 
 // cannotServe says why a passdb is of no use for a mechanism; "" when it may be.
-func cannotServe(db settings.Database, m settings.Mechanism) string {
+func cannotServe(db settings.Database, m mechanism.Mechanism) string {
 	why := func(text string) string { return fmt.Sprintf("%q %s", db.Name, text) }
 	only := db.Values.List("mechanisms")
 	switch {
@@ -130,9 +132,9 @@ func cannotServe(db settings.Database, m settings.Mechanism) string {
 		return why("denies")
 	case db.Values.Bool("master"):
 		return why("is for master users")
-	case len(only) > 0 && !slices.Contains(only, m.Name):
+	case len(only) > 0 && !slices.Contains(only, strings.ToLower(m.Name)):
 		return why("has other mechanisms")
-	case len(m.Schemes) == 0:
+	case m.Needs != mechanism.Credentials:
 		return ""
 	}
 	switch db.Driver {

@@ -36,21 +36,29 @@ type Mechanism struct {
 // Plaintext says whether the password itself goes over the wire.
 func (m Mechanism) Plaintext() bool { return len(m.Flags) > 0 && m.Flags[0] == "plaintext" }
 
-// All gives every mechanism there is, the best first.
+// All gives every mechanism there is.
 func All() []Mechanism { return table }
 
-var table = []Mechanism{
-	{Name: "SCRAM-SHA-256-PLUS", Flags: []string{"mutual-auth", "channel-binding"}, Needs: Credentials, Schemes: []string{"SCRAM-SHA-256"}, Plus: true},
-	{Name: "SCRAM-SHA-256", Flags: []string{"mutual-auth"}, Needs: Credentials, Schemes: []string{"SCRAM-SHA-256"}},
-	{Name: "SCRAM-SHA-1-PLUS", Flags: []string{"mutual-auth", "channel-binding"}, Needs: Credentials, Schemes: []string{"SCRAM-SHA-1"}, Plus: true},
-	{Name: "SCRAM-SHA-1", Flags: []string{"mutual-auth"}, Needs: Credentials, Schemes: []string{"SCRAM-SHA-1"}},
-	{Name: "PLAIN", Flags: []string{"plaintext"}},
-	{Name: "LOGIN", Flags: []string{"plaintext"}},
-	{Name: "EXTERNAL", Needs: Certificate},
-	{Name: "CRAM-MD5", Flags: []string{"dictionary", "active"}, Needs: Credentials, Schemes: []string{"CRAM-MD5"}},
-	{Name: "DIGEST-MD5", Flags: []string{"dictionary", "active", "mutual-auth"}, Needs: Credentials, Schemes: []string{"DIGEST-MD5"}},
-	{Name: "ANONYMOUS", Flags: []string{"anonymous"}, Needs: Nothing},
-}
+var (
+	plaintext = []string{"plaintext"}
+	mutual    = []string{"mutual-auth"}
+	bound     = []string{"mutual-auth", "channel-binding"}
+	sha1      = []string{"SCRAM-SHA-1"}
+	sha256    = []string{"SCRAM-SHA-256"}
+
+	table = []Mechanism{
+		{Name: "PLAIN", Flags: plaintext},
+		{Name: "LOGIN", Flags: plaintext},
+		{Name: "SCRAM-SHA-256", Flags: mutual, Needs: Credentials, Schemes: sha256},
+		{Name: "SCRAM-SHA-256-PLUS", Flags: bound, Needs: Credentials, Schemes: sha256, Plus: true},
+		{Name: "SCRAM-SHA-1", Flags: mutual, Needs: Credentials, Schemes: sha1},
+		{Name: "SCRAM-SHA-1-PLUS", Flags: bound, Needs: Credentials, Schemes: sha1, Plus: true},
+		{Name: "EXTERNAL", Needs: Certificate},
+		{Name: "CRAM-MD5", Flags: []string{"dictionary", "active"}, Needs: Credentials, Schemes: []string{"CRAM-MD5", "HMAC-MD5"}},
+		{Name: "DIGEST-MD5", Flags: []string{"dictionary", "active", "mutual-auth"}, Needs: Credentials, Schemes: []string{"DIGEST-MD5"}},
+		{Name: "ANONYMOUS", Flags: []string{"anonymous"}, Needs: Nothing},
+	}
+)
 
 // Find gives the mechanism of that name, in any case.
 func Find(name string) (Mechanism, bool) {

@@ -109,7 +109,7 @@ func Find(name string) (Mechanism, bool) {
 	}}, true
 }
 
-// Mechanisms gives all of them, the best first.
+// Mechanisms gives all of them.
 func Mechanisms() []Mechanism {
 	var all []Mechanism
 	for _, m := range mechanism.All() {
