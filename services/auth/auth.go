@@ -20,7 +20,6 @@ import (
 
 	"culver/internal/maillog/logline"
 	"culver/services/auth/passdb"
-	"culver/services/auth/penalty"
 	"culver/services/auth/sasl"
 	"culver/services/auth/userdb"
 )
@@ -38,7 +37,9 @@ type Server struct {
 	Facts        sasl.Facts       // of the mechanisms' surroundings
 	Cleartext    bool             // a password may come over a line that is not secured
 	FailureDelay time.Duration
-	Penalty      *penalty.Client // nil counts nothing
+	Penalty      Penalties // nil counts nothing
+	// LookupTimeout bounds a lookup, whatever the sources' own bounds.
+	LookupTimeout time.Duration
 	// Clients bounds the connections of all listeners together (client_limit).
 	// At the limit nothing more is accepted: who comes then waits in the
 	// kernel's queue and is served when another leaves. It is not reset.

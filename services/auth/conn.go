@@ -13,6 +13,7 @@ import (
 	"culver/internal/authproto"
 	"culver/internal/maillog/logline"
 	"culver/internal/tabline"
+	"culver/services/auth/field"
 	"culver/services/auth/vars"
 )
 
@@ -51,8 +52,9 @@ func (c *conn) readBy(t time.Time) {
 // request is one command with what its answer needs.
 type request struct {
 	authproto.Request
-	name string // argument 0, as given
-	vars vars.Values
+	name    string // argument 0, as given
+	vars    vars.Values
+	forward field.List // forward_fields
 }
 
 // errInput ends a connection whose client breaks the protocol, as Dovecot does.

@@ -2,9 +2,20 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"culver/services/auth/penalty"
 )
+
+// Penalties makes those wait who guess. Package penalty's Client is one.
+type Penalties interface {
+	// Before announces a try and gives how long its answer is to wait; refuse is
+	// one try too many. What was not refused is settled by After or Abandon.
+	Before(ctx context.Context, w penalty.Who) (delay time.Duration, refuse bool)
+	After(ctx context.Context, w penalty.Who, ok bool)
+	Abandon(ctx context.Context, w penalty.Who)
+	Checksum(user, password string) string
+}
 
 // counted is a Try that tells the penalties of each password before it is looked
 // at, so that tries side by side do not pass each other by.

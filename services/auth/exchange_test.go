@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"culver/internal/authproto"
+	"culver/services/auth/penalty"
 )
 
 // TestRequests has the transcripts of spec/auth.md 1.9 and points 3, 4 and 6 of
@@ -291,6 +293,106 @@ func TestClientForgesNoLogLine(t *testing.T) {
 		w.want("EOF")
 		if strings.Contains(h.logged(), "\nforged") || strings.Contains(h.logged(), "FORGED") {
 			t.Errorf("the log has what the client sent: %q", h.logged())
+		}
+	})
+}
+
+// strict is a Penalties that always wants fifteen seconds, and after refuse tries
+// no more of them. It writes down what it is told.
+type strict struct {
+	refuse int
+	told   []string
+}
+
+func (p *strict) Before(_ context.Context, w penalty.Who) (time.Duration, bool) {
+	p.told = append(p.told, fmt.Sprintf("before %s %s %s %v", w.IP, w.User, w.Checksum, w.Patience))
+	p.refuse--
+	return 15 * time.Second, p.refuse < 0
+}
+
+func (p *strict) After(_ context.Context, w penalty.Who, ok bool) {
+	p.told = append(p.told, fmt.Sprintf("after %s %t", w.User, ok))
+}
+
+func (p *strict) Abandon(_ context.Context, w penalty.Who) {
+	p.told = append(p.told, "abandon "+w.User)
+}
+
+func (p *strict) Checksum(user, password string) string {
+	return fmt.Sprintf("%s/%d", user, len(password))
+}
+
+// TestPenalties has delays, penalties and lookups together within what a client
+// waits for: the answer to a third failure reaches Postfix as one.
+func TestPenalties(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, say, want string
+		minor           int
+		took            time.Duration
+		told            string
+	}{
+		{"Postfix hears of a failure in time", "resp=" + plain("", "Alice", "wrong"), "FAIL\t1\tuser=alice", 0, shortPatience,
+			"before 192.0.2.1 alice alice/5 8s, after alice false"},
+		{"a success waits as long", "resp=" + plain("", "alice", "pw"), "OK\t1\tuser=alice\ttag=x", 1, shortPatience,
+			"before 192.0.2.1 alice alice/2 8s, after alice true"},
+		{"others wait longer", "resp=" + plain("", "alice", "wrong"), "FAIL\t1\tuser=alice", 2, 17 * time.Second,
+			"before 192.0.2.1 alice alice/5 25s, after alice false"},
+		{"nodelay is of the delay only", "resp=" + plain("", "quick", "wrong"), "FAIL\t1\tuser=quick\tnodelay", 2, 15 * time.Second,
+			"before 192.0.2.1 quick quick/5 25s, after quick false"},
+		{"a source that is away counts for nothing", "resp=" + plain("", "down", "x"), "FAIL\t1\tuser=down\tcode=temp_fail\treason=Temporary authentication failure", 2, 17 * time.Second,
+			"before 192.0.2.1 down down/1 25s, abandon down"},
+		{"a disabled user whose password was right counts for nothing", "resp=" + plain("", "off", "pw"), "FAIL\t1\tuser=off\tcode=user_disabled", 2, 17 * time.Second,
+			"before 192.0.2.1 off off/2 25s, abandon off"},
+		{"no-penalty", "no-penalty\tresp=" + plain("", "alice", "wrong"), "FAIL\t1\tuser=alice", 2, 2 * time.Second, ""},
+		{"what is not base64 is no try", "resp=*", "FAIL\t1\tcode=invalid_base64\treason=Invalid base64 data in initial response", 2, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, h *house) {
+				p := &strict{refuse: 10}
+				h.Penalty = p
+				w := call(t, h.Server, "auth")
+				w.greeted(tt.minor)
+				w.began = time.Now()
+				w.say("AUTH\t1\tPLAIN\tservice=x\trip=192.0.2.1\t" + tt.say)
+				w.want(tt.want)
+				if took := time.Since(w.began); took != tt.took {
+					t.Errorf("took %v, want %v", took, tt.took)
+				}
+				if got := strings.Join(p.told, ", "); got != tt.told {
+					t.Errorf("penalties were told %q, want %q", got, tt.told)
+				}
+			})
+		})
+	}
+}
+
+func TestOneTryTooMany(t *testing.T) {
+	bubble(t, func(t *testing.T, h *house) {
+		h.Penalty = &strict{}
+		w := call(t, h.Server, "auth")
+		w.greeted(2)
+		w.say("AUTH\t1\tPLAIN\tservice=x\tresp=" + plain("", "alice", "pw"))
+		w.want("FAIL\t1\tuser=alice\tnodelay")
+		if took := time.Since(w.began); took != 0 {
+			t.Errorf("took %v, want none", took)
+		}
+	})
+}
+
+func TestWhoLeavesBeforeTheVerdictIsSettled(t *testing.T) {
+	bubble(t, func(t *testing.T, h *house) {
+		p := &strict{refuse: 10}
+		h.Penalty = p
+		w := call(t, h.Server, "auth")
+		w.greeted(4)
+		w.say("AUTH\t1\tPLAIN\tservice=x\tresp=" + plain("", "slow", "pw"))
+		synctest.Wait()
+		w.say("CANCEL\t1")
+		w.want("CANCELLED\t1")
+		synctest.Wait()
+		if got := strings.Join(p.told, ", "); got != "before  slow slow/2 25s, abandon slow" {
+			t.Errorf("penalties were told %q", got)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -129,7 +128,9 @@ func (c *conn) finishLogin(r *request) error {
 	}
 	r.name, r.vars = l.result.User, l.values
 	r.vars.User = l.result.User
-	fields, err := c.Users.Lookup(context.TODO(), &r.vars)
+	ctx, cancel := c.lookupContext()
+	defer cancel()
+	fields, err := c.Users.Lookup(ctx, &r.vars)
 	if err != nil {
 		c.refuse(r, err)
 		return nil

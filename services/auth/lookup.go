@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"culver/internal/authproto"
 	"culver/internal/maillog/logline"
@@ -15,13 +16,23 @@ import (
 	"culver/services/auth/vars"
 )
 
+// lookupContext bounds one lookup (auth_lookup_timeout).
+func (s *Server) lookupContext() (context.Context, context.CancelFunc) {
+	if s.LookupTimeout <= 0 {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), s.LookupTimeout)
+}
+
 // user answers USER (spec/auth.md 2.3).
 func (c *conn) user(r *request) error {
 	name, known, err := c.begin(r)
 	if err != nil || !known {
 		return err
 	}
-	fields, err := c.Users.Lookup(context.TODO(), &r.vars)
+	ctx, cancel := c.lookupContext()
+	defer cancel()
+	fields, err := c.Users.Lookup(ctx, &r.vars)
 	if err != nil {
 		c.refuse(r, err)
 		return nil
@@ -48,16 +59,24 @@ func (c *conn) pass(r *request) error {
 		c.reply(r, "FAIL")
 		return nil
 	}
-	v, err := c.Passwords.Run(context.TODO(), passdb.Query{Values: &r.vars, Want: passdb.WantEntry})
+	ctx, cancel := c.lookupContext()
+	defer cancel()
+	v, err := c.Passwords.Run(ctx, passdb.Query{Values: &r.vars, Want: passdb.WantEntry, Fields: r.forward})
 	fields := v.Fields
 	if err == nil {
-		name, fields, err = rename(name, fields)
+		name, fields, err = rename(v.User, fields)
 	}
 	if err != nil {
 		c.refuse(r, err)
 		return nil
 	}
-	c.reply(r, "PASS", append([]string{"user=" + name}, fields.Wire()...)...)
+	args := []string{"user=" + name}
+	for _, f := range fields {
+		if !hidden(f.Key) {
+			args = append(args, f.Wire())
+		}
+	}
+	c.reply(r, "PASS", args...)
 	return nil
 }
 
@@ -75,16 +94,15 @@ func (c *conn) begin(r *request) (name string, known bool, err error) {
 		c.reply(r, "NOTFOUND")
 		return "", false, nil
 	}
-	r.vars = vars.Values{User: name, Service: service}
-	for _, p := range [...]struct {
-		name string
-		to   *string
-	}{
-		{"lip", &r.vars.LocalIP}, {"rip", &r.vars.RemoteIP},
-		{"lport", &r.vars.LPort}, {"rport", &r.vars.RPort}, {"session", &r.vars.Session},
-	} {
-		*p.to, _ = r.Param(1, p.name)
+	r.vars = vars.Values{User: name, OrigUser: r.name, Service: service}
+	for _, p := range r.Args[1:] {
+		if key, value, valued := strings.Cut(p, "="); key == "forward_fields" {
+			r.forward = forwarded(value)
+		} else if valued {
+			connection(&r.vars, key, value)
+		}
 	}
+	realAddresses(&r.vars)
 	return name, true, nil
 }
 
@@ -93,7 +111,7 @@ func (c *conn) begin(r *request) (name string, known bool, err error) {
 func (c *conn) refuse(r *request, err error) {
 	var refused *userdb.Refused
 	switch {
-	case errors.Is(err, userdb.ErrUnknown):
+	case errors.Is(err, userdb.ErrUnknown), errors.Is(err, passdb.ErrDisabled), errors.Is(err, passdb.ErrExpired):
 		c.reply(r, "NOTFOUND")
 	case errors.As(err, &refused):
 		c.fail(r, refused.Reason)
@@ -147,7 +165,7 @@ func (c *conn) list(r *request) error {
 		return name, err == nil
 	}
 	values := func(name string) *vars.Values { return &vars.Values{User: name, Service: service} }
-	err := c.Users.Each(context.TODO(), canon, values, func(name string) error {
+	err := c.Users.Each(context.Background(), canon, values, func(name string) error {
 		if !authproto.MatchMask(mask, name) {
 			return nil
 		}

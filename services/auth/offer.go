@@ -15,6 +15,7 @@ import (
 // whole service (spec/auth.md 9.13).
 func (s *Server) offer(set finished.Bag, served func(sasl.Mechanism) error) {
 	s.Cleartext = set.Bool("auth_allow_cleartext")
+	s.LookupTimeout = set.Duration("auth_lookup_timeout")
 	s.FailureDelay = set.Duration("auth_failure_delay")
 	for _, name := range set.List("auth_mechanisms") {
 		m, ok := sasl.Find(name)

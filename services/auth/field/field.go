@@ -74,12 +74,17 @@ func (l *List) Remove(key string) {
 func (l List) Wire() []string {
 	out := make([]string, len(l))
 	for i, f := range l {
-		out[i] = f.Key
-		if !f.Bare {
-			out[i] += "=" + f.Value
-		}
+		out[i] = f.Wire()
 	}
 	return out
+}
+
+// Wire gives the field as an argument of a reply.
+func (f Field) Wire() string {
+	if f.Bare {
+		return f.Key
+	}
+	return f.Key + "=" + f.Value
 }
 
 // Cut parts "key=value" or "key".
