@@ -22,6 +22,9 @@ func (c *call) batch() error {
 		if run == nil {
 			return failed(doveadmproto.Usage, "%s is not for a user's worker", p.Spec.Name)
 		}
+		if err := c.permitted(p.Spec.Name); err != nil {
+			return err
+		}
 		c.Parsed, c.dryRun, c.validity = p, p.Has("dry-run"), p.Values("if-uidvalidity")
 		if err := run(c); err != nil {
 			return err

@@ -6,11 +6,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"culver/internal/doveadmproto"
+	"culver/internal/maillog/logline"
 	"culver/internal/mailstore/maildir"
 	"culver/internal/mailstore/userstore"
 	"culver/internal/settings/finished"
@@ -93,6 +96,9 @@ func (c *call) read() (func(*call) error, error) {
 	c.verbose = line.Verbose || line.Debug
 	if line.Name == exportCommand {
 		c.Parsed, err = exportSpec.Parse(line.Args)
+		if err == nil {
+			err = c.permitted(c.exported())
+		}
 		return (*call).export, usage(err)
 	}
 	spec, words, err := command.Find(append([]string{line.Name}, line.Args...))
@@ -103,14 +109,30 @@ func (c *call) read() (func(*call) error, error) {
 	if run == nil {
 		return nil, failed(doveadmproto.Usage, "%s is not for a user's worker", spec.Name)
 	}
+	if err := c.permitted(spec.Name); err != nil {
+		return nil, err
+	}
 	c.Parsed, err = spec.Parse(words)
 	c.dryRun, c.validity = c.Has("dry-run"), c.Values("if-uidvalidity")
 	return run, usage(err)
 }
 
-func usage(err error) error {
-	if err == nil {
+// permitted holds a command against those that the master has given leave for: a
+// front of the network may have been taken over, and its ticket was for one
+// command. Without a list the front is the local one, which may ask for any.
+func (c *call) permitted(name string) error {
+	if list := c.settings["commands"]; list == "" || slices.Contains(strings.Split(list, "\t"), name) {
 		return nil
+	}
+	// Into our own log as well: that front would not pass it on.
+	err := failed(doveadmproto.NoPerm, "%s is not what the ticket was for", name)
+	logline.Print(logline.Error, "", c.user, "refused: %v", err)
+	return err
+}
+
+func usage(err error) error {
+	if known := new(failure); err == nil || errors.As(err, &known) {
+		return err
 	}
 	return failed(doveadmproto.Usage, "%v", err)
 }

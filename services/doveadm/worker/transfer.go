@@ -77,12 +77,30 @@ func (c *call) export() error {
 	return err
 }
 
-func (e *exporter) run() error {
-	c := e.c
+// exportWords are the action and what it takes.
+func (c *call) exportWords() []string {
 	words := c.All("words")
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
+	return words
+}
+
+// exported is the command that the client gave, of which this is a half. Only
+// those that have two halves count: leave to search is no leave to take mail away.
+func (c *call) exported() string {
+	if words := c.exportWords(); len(words) > 0 {
+		switch words[0] {
+		case "copy", "move", "import":
+			return words[0]
+		}
+	}
+	return "(" + exportCommand + ")" // no ticket can have such a name
+}
+
+func (e *exporter) run() error {
+	c := e.c
+	words := c.exportWords()
 	if len(words) < 2 {
 		return failed(codeUsage, "export: no query")
 	}

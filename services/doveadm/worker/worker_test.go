@@ -21,6 +21,7 @@ type user struct {
 	t        *testing.T
 	dir      string
 	settings finished.Bag
+	commands string // what the grant has leave for
 }
 
 func newUser(t *testing.T) *user {
@@ -101,10 +102,11 @@ func (u *user) begin(name string, args ...string) *front {
 		u.t.Fatal(err)
 	}
 	w := &Worker{settings: u.settings}
+	grant := finished.Bag{"user": "alice", "mail_path": u.dir, "home": filepath.Dir(u.dir), "commands": u.commands}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.serve(finished.Bag{"user": "alice", "mail_path": u.dir, "home": filepath.Dir(u.dir)}, theirs)
+		w.serve(grant, theirs)
 	}()
 	u.t.Cleanup(func() { conn.Close(); <-done })
 	f := &front{u.t, conn, ours, doveadmproto.NewPacketReader(bufio.NewReader(conn)), doveadmproto.NewPacketWriter(conn)}
