@@ -77,6 +77,20 @@ func (a *authLink) Lookup(ctx context.Context, user, service string) (authproto.
 	return u, err
 }
 
+// Redeem asks what a ticket is worth, and uses it up. Only the auth that we
+// started is believed, over the connection that we made to it; another's
+// auth_socket_path gives out no tickets.
+func (a *authLink) Redeem(ctx context.Context, ticket, user, service string) (authproto.Redeemed, error) {
+	if a.socket != "" {
+		return authproto.Redeemed{}, authproto.ErrTicket
+	}
+	r, err := a.client.Redeem(ctx, ticket, user, authproto.Params{Service: service})
+	if errors.Is(err, authproto.ErrNotFound) {
+		return r, errNoUser
+	}
+	return r, err
+}
+
 // asked ends one lookup.
 func (a *authLink) asked() {
 	a.asking--

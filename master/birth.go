@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"culver/internal/authproto"
@@ -78,16 +79,17 @@ var errNoIdentity = errors.New("auth gave no uid or no gid")
 // In one that is shared a worker may serve several users, so its box is
 // mail_root; else each has its own. Its error is about this user alone and
 // temporary.
-func (b *births) of(u authproto.User, service string, shared bool) (birth, error) {
-	who, err := b.identity(u)
+func (b *births) of(u authproto.Redeemed, service string, shared bool) (birth, error) {
+	who, err := b.identity(u.User)
 	if err != nil {
 		return birth{}, err
 	}
-	g, err := b.grants.For(u)
+	g, err := b.grants.For(u.User)
 	if err != nil {
 		return birth{}, err
 	}
 	g.Bag["service"] = service
+	g.Bag["commands"] = strings.Join(u.Commands, "\t") // none: the front may ask for any
 	child := rootexec.Child{Identity: who, User: u.Name, Deadline: b.openTimeout}
 	if shared {
 		child.Paths = []rootexec.Path{{Above: b.mailRoot}}

@@ -27,8 +27,8 @@ func testBirths(t *testing.T, location string) births {
 	}
 }
 
-func ann() authproto.User {
-	return authproto.User{Name: "ann", UID: 1000, GID: 1000, Home: "/home/ann", Fields: map[string]string{}}
+func ann() authproto.Redeemed {
+	return authproto.Redeemed{User: authproto.User{Name: "ann", UID: 1000, GID: 1000, Home: "/home/ann", Fields: map[string]string{}}}
 }
 
 func TestBirthOfAnOrdinaryUser(t *testing.T) {
@@ -77,7 +77,7 @@ func TestBirthIsRefused(t *testing.T) {
 			t.Parallel()
 			b := testBirths(t, "maildir:~/Maildir")
 			u := ann()
-			tt.change(&u)
+			tt.change(&u.User)
 			_, err := b.of(u, "lmtp", false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error about %q", err, tt.want)

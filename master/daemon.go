@@ -16,6 +16,7 @@ import (
 type daemon struct {
 	name     string
 	class    string // "lmtp" for a front that may ask for lmtp's workers; "" for no favours
+	network  bool   // that front has the network's listeners: each of its requests needs a ticket
 	key      string // all that it was started with, to tell whether a reload changes it
 	identity rootexec.Identity
 	spawners *rootexec.Pool
@@ -52,7 +53,7 @@ func (m *Master) start(d *daemon) {
 	p.died = func(status unix.WaitStatus) { m.daemonDied(d, p, status) }
 	p.hung = func() { m.daemonHungUp(d, p) }
 	if d.class != "" {
-		p.heard = func(msg handoff.Message) { m.favour(p, d.class, msg) }
+		p.heard = func(msg handoff.Message) { m.favour(p, asker{d.class, d.network}, msg) }
 	}
 	go m.listen(p, handoff.MaxMessage)
 	if d.name == "log" {

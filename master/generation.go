@@ -144,7 +144,11 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, 
 	if err := m.complete(bag, cfg); err != nil {
 		return nil, err
 	}
-	if part.class == settings.ClassNetwork {
+	switch {
+	case part.class == settings.ClassNetwork:
+		bag["auth_doveadm_path"] = cfg.TicketSocket()
+	case s.Name == "auth" && cfg.Remote():
+		// Auth alone knows the password: a front that was taken over shall not.
 		var err error
 		if bag["doveadm_password"], err = readPassword(v.String("doveadm_password_file")); err != nil {
 			return nil, err
@@ -170,7 +174,7 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, 
 	p.Env = append(p.Env, "GOMAXPROCS="+strconv.Itoa(daemonProcs(s.Name, s.Name == "lmtp" && frontDelivers(cfg))))
 	d := &daemon{name: s.Name, key: key, identity: who}
 	if workerPrograms[s.Name] != "" {
-		d.class = s.Name // and vsz_limit is its workers': client_limit and spool_limit bound the front
+		d.class, d.network = s.Name, part.class == settings.ClassNetwork // and vsz_limit is its workers': client_limit and spool_limit bound the front
 	} else {
 		p.VSZ = uint64(s.VSZ)
 	}

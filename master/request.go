@@ -9,16 +9,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"culver/internal/authproto"
 	"culver/internal/handoff"
 )
 
 // request is one front's wish for a worker, from its message to our answer.
 // Everything in it belongs to the master's loop.
 type request struct {
-	front *process
-	id    uint64 // the front's own number
-	pool  *workers
-	birth // its user is the front's word until auth has answered
+	front  *process
+	id     uint64 // the front's own number
+	ticket string // auth's leave, where the front has to have one
+	pool   *workers
+	birth  // its user is the front's word until auth has answered
 
 	setting string // the limit that last stood in the way
 	timer   *time.Timer
@@ -34,12 +36,19 @@ const (
 	over                        // answered, or the front took it back
 )
 
+// asker is what a front may ask for. We fixed it when we had the process started;
+// nothing that the process says changes it.
+type asker struct {
+	class   string // the service whose workers
+	network bool   // with a ticket for each, else with none
+}
+
 // favour is the full list of what the master does for a front. Anything else
 // is not a message of ours, and its sender is killed.
-func (m *Master) favour(front *process, class string, msg handoff.Message) {
+func (m *Master) favour(front *process, by asker, msg handoff.Message) {
 	switch msg.Kind {
 	case handoff.KindRequest:
-		m.ask(front, class, msg)
+		m.ask(front, by, msg)
 	case handoff.KindCancel:
 		if r := m.requests[requestKey{front, msg.ID}]; r != nil {
 			m.settle(r)
@@ -58,15 +67,19 @@ type requestKey struct {
 
 // ask starts a request. The front's word is not enough for anything but the
 // name: auth is asked again, by us, and each number meets its floor.
-func (m *Master) ask(front *process, class string, msg handoff.Message) {
+func (m *Master) ask(front *process, by asker, msg handoff.Message) {
 	key := requestKey{front, msg.ID}
 	pool := m.gen.pools[msg.Service]
-	r := &request{front: front, id: msg.ID, pool: pool, birth: birth{user: msg.User}}
+	r := &request{front: front, id: msg.ID, ticket: msg.Ticket, pool: pool, birth: birth{user: msg.User}}
 	switch {
 	case m.requests[key] != nil, m.serving[key].p != nil:
 		m.hungUp(front, fmt.Errorf("%w: request %d is under way already", handoff.ErrMessage, msg.ID))
-	case pool == nil || pool.class != class:
+	case pool == nil || pool.class != by.class:
 		m.answer(r, handoff.CodeForbidden, "", "no such worker for this service")
+	case by.network && msg.Ticket == "":
+		m.forbid(r, "a front that serves the network asks without a ticket")
+	case !by.network && msg.Ticket != "":
+		m.forbid(r, "a front that needs no ticket asks with one")
 	case pool.crowded():
 		m.tally(pool.class).dropped = time.Now()
 		m.answer(r, handoff.CodeLimit, "worker_queue_limit", "too many deliveries wait")
@@ -102,11 +115,24 @@ func (m *Master) giveUp(key requestKey) {
 	}
 }
 
+// forbid refuses what no front of ours asks for that does as it was made to. The
+// front may have been taken over, so its own log cannot be relied on for it.
+func (m *Master) forbid(r *request, why string) {
+	m.log.Error("request for a worker is refused", "service", r.pool.logName, "pid", r.front.pid, "user", r.user, "reason", why)
+	m.answer(r, handoff.CodeForbidden, "", "")
+}
+
 // lookUp asks auth, outside the loop, and turns its answer into a birth.
 func (m *Master) lookUp(r *request, gen *generation) {
 	ctx, cancel := context.WithTimeout(context.Background(), gen.lookupTimeout)
 	defer cancel()
-	u, err := gen.users.Lookup(ctx, r.user, r.pool.class)
+	var u authproto.Redeemed
+	var err error
+	if r.ticket == "" {
+		u.User, err = gen.users.Lookup(ctx, r.user, r.pool.class)
+	} else {
+		u, err = gen.users.Redeem(ctx, r.ticket, r.user, r.pool.class)
+	}
 	var b birth
 	if err == nil {
 		b, err = gen.births.of(u, r.pool.class, r.pool.shared())
@@ -124,6 +150,8 @@ func (m *Master) lookedUp(r *request, b birth, err error) {
 		return
 	}
 	switch {
+	case errors.Is(err, authproto.ErrTicket):
+		m.forbid(r, err.Error())
 	case errors.Is(err, errNoUser):
 		m.answer(r, handoff.CodeNoUser, "", "no such user")
 	case err != nil:

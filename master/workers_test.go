@@ -251,7 +251,7 @@ func TestAbandonedAccessEndsWithItsWorker(t *testing.T) {
 	m, w, p, o := testWorker(t, 1)
 	front := o.request.front
 	abandon := func(id uint64) {
-		m.favour(front, "lmtp", handoff.Message{Kind: handoff.KindAbandon, ID: id})
+		m.favour(front, asker{class: "lmtp"}, handoff.Message{Kind: handoff.KindAbandon, ID: id})
 	}
 	abandon(o.request.id + 1)
 	if p.doomed {

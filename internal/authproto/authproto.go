@@ -48,6 +48,8 @@ var ErrTempfail = errors.New("temporary authentication failure")
 type Tempfail struct {
 	Reason string // what auth says the client may know; "" when auth did not say
 	Err    error  // for the log; nil when auth itself said FAIL
+
+	badTicket bool // Redeem's, which makes ErrTicket of it
 }
 
 func (t *Tempfail) Error() string {

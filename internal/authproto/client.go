@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -144,7 +145,7 @@ func verdict(success string, r reply) ([]string, error) {
 	case r.verb == "NOTFOUND":
 		return nil, ErrNotFound
 	case r.verb == "FAIL":
-		return nil, &Tempfail{Reason: reasonOf(r.args)}
+		return nil, &Tempfail{Reason: reasonOf(r.args), badTicket: slices.Contains(r.args, "code="+CodeTicket)}
 	}
 	return nil, &Tempfail{Err: fmt.Errorf("unexpected reply %q", Clean(r.verb))}
 }

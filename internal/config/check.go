@@ -26,6 +26,7 @@ func (b *builder) check(cfg *settings.Config) {
 	b.workers(cfg)
 	b.tls()
 	b.authentication(cfg)
+	b.remote(cfg)
 	b.namespaceRules(cfg)
 }
 
@@ -290,15 +291,36 @@ func (b *builder) namespaceRules(cfg *settings.Config) {
 	}
 }
 
+// remote looks whether somebody can judge those who administer this host over
+// a network.
+func (b *builder) remote(cfg *settings.Config) {
+	if !cfg.Remote() || cfg.TicketSocket() != "" {
+		return
+	}
+	s, _ := cfg.Service("doveadm")
+	what, hint := "and service \"auth\" has none", `unix_listener "auth-doveadm" { mode = 0660 } in service auth`
+	if _, own := cfg.Service("auth"); !own {
+		what = fmt.Sprintf("and auth_socket_path %s is another server's, which gives out none", cfg.Global["auth_socket_path"])
+		hint = "add passdb and userdb blocks, so that Culver's own auth runs, or switch the listener off with port = 0"
+	}
+	for _, i := range s.Inet {
+		if !i.SSL {
+			b.missing(b.serviceNode("doveadm").find("inet_listener", i.Name).pos,
+				fmt.Sprintf("service \"doveadm\": inet_listener %q needs a socket of auth that gives out tickets, %s", i.Name, what), hint)
+		}
+	}
+}
+
 // remoteNotes are about doveadm's inet listeners.
 func remoteNotes(cfg *settings.Config, s settings.Service) (all []string) {
+	masters := slices.ContainsFunc(cfg.Passdbs, func(d settings.Database) bool { return d.Values["master"] == "yes" })
 	for _, i := range s.Inet {
 		if i.SSL {
 			all = append(all, fmt.Sprintf("service doveadm: inet_listener %q is left out: its front speaks no TLS in this version", i.Name))
-		} else if cfg.Global["doveadm_password_file"] == "" {
-			all = append(all, fmt.Sprintf("service doveadm: nobody can log in at inet_listener %q without doveadm_password_file", i.Name))
+		} else if cfg.Global["doveadm_password_file"] == "" && !masters {
+			all = append(all, fmt.Sprintf("service doveadm: nobody can log in at inet_listener %q without a passdb with master = yes or doveadm_password_file", i.Name))
 		} else {
-			all = append(all, fmt.Sprintf("service doveadm: at inet_listener %q the password and all mail cross the network in the clear", i.Name))
+			all = append(all, fmt.Sprintf("service doveadm: at inet_listener %q passwords and all mail cross the network in the clear", i.Name))
 		}
 	}
 	return all

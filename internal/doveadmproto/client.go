@@ -25,6 +25,7 @@ type Options struct {
 var (
 	ErrNoPassword = errors.New("server wants a password, and there is none (doveadm_password)")
 	ErrAuth       = errors.New("server refused the password")
+	ErrUnjudged   = errors.New("server hung up instead of judging the password: its auth service may be away")
 	ErrHandshake  = errors.New("server answered the handshake with something else")
 )
 
@@ -121,8 +122,11 @@ func (c *Client) authenticate() (string, error) {
 		}
 	}
 	line, err := c.helloLine()
-	if err == nil && line == "-" || err == ErrClosed {
+	switch {
+	case err == nil && line == "-":
 		err = ErrAuth
+	case err == ErrClosed: // ours has no other word for it
+		err = ErrUnjudged
 	}
 	return line, err
 }

@@ -102,9 +102,9 @@ func TestClient(t *testing.T) {
 		{"a wrong password", hello + `S "VERSION\tdoveadm-client\t1\t2\n-\n"
 			C "PLAIN\tAGRvdmVhZG0AbGll\n"
 			S "-\n"`, Options{Password: "lie"}, "", "", TempFail, ErrAuth},
-		{"a server that hangs up on a wrong password", hello + `S "VERSION\tdoveadm-client\t1\t2\n-\n"
+		{"a server that hangs up instead of an answer to the password", hello + `S "VERSION\tdoveadm-client\t1\t2\n-\n"
 			C "PLAIN\tAGRvdmVhZG0AbGll\n"
-			EOF`, Options{Password: "lie"}, "", "", TempFail, ErrAuth},
+			EOF`, Options{Password: "lie"}, "", "", TempFail, ErrUnjudged},
 		{"another name and password", hello + `S "VERSION\tdoveadm-client\t1\t2\n-\n"
 			C "PLAIN\tAHJvb3QAeA==\n"
 			S "-\n"`, Options{User: "root", Password: "x"}, "", "", TempFail, ErrAuth},

@@ -42,7 +42,7 @@ func (r *Refusal) Error() string {
 	case handoff.CodeTempfail:
 		return "no worker: the master could not start one (its own line says why)"
 	case handoff.CodeForbidden:
-		return "no worker: the master says that it is not ours to ask for"
+		return "no worker: the master says that it is not ours to ask for (its own line says why)"
 	}
 	return fmt.Sprintf("no worker: code %d", r.Code)
 }
@@ -94,13 +94,14 @@ func NewControl(c *fdpass.Conn, service string) *Control {
 // Worker asks the master for a worker, and waits for it as long as ctx lives.
 // The caller closes fd. The error may be a *Refusal.
 func (c *Control) Worker(ctx context.Context, user string) (fd int, err error) {
-	fd, _, err = c.Numbered(ctx, user)
+	fd, _, err = c.Numbered(ctx, user, "")
 	return fd, err
 }
 
-// Numbered is Worker for who may have to Abandon the worker by its number.
-func (c *Control) Numbered(ctx context.Context, user string) (fd int, id uint64, err error) {
-	id, p, err := c.ask(user)
+// Numbered is Worker for who may have to Abandon the worker by its number, and
+// may need auth's ticket to get it.
+func (c *Control) Numbered(ctx context.Context, user, ticket string) (fd int, id uint64, err error) {
+	id, p, err := c.ask(user, ticket)
 	if err != nil {
 		return -1, 0, err
 	}
@@ -131,7 +132,7 @@ func (a answer) worker() (int, error) {
 	return -1, &Refusal{a.msg.Code, a.msg.Setting, a.msg.Text}
 }
 
-func (c *Control) ask(user string) (uint64, *pending, error) {
+func (c *Control) ask(user, ticket string) (uint64, *pending, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -143,7 +144,7 @@ func (c *Control) ask(user string) (uint64, *pending, error) {
 	c.last++
 	p := &pending{answer: make(chan answer, 1)}
 	c.waiting[c.last] = p
-	req := handoff.Message{Kind: handoff.KindRequest, ID: c.last, Service: c.service, User: user}
+	req := handoff.Message{Kind: handoff.KindRequest, ID: c.last, Service: c.service, User: user, Ticket: ticket}
 	c.post(letter{c.last, true, req.Append(make([]byte, 0, 128))})
 	return c.last, p, nil
 }

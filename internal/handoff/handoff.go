@@ -39,6 +39,7 @@ const (
 	MaxUser    = 255      // bytes of a user name (design 5)
 	MaxService = 64       // bytes of a service's name
 	MaxText    = 512      // bytes of a reason
+	MaxTicket  = 64       // bytes of a ticket
 	MaxGrant   = 16 << 10 // bytes of a finished.Bag
 )
 
@@ -51,7 +52,8 @@ const (
 	// how many it has finished in its life. The first one is the readiness.
 	KindStatus Kind = iota + 1
 	// Request asks for a worker of a service for one user; fronts only. It is
-	// answered by one Answer of the same ID.
+	// answered by one Answer of the same ID. One that serves the network needs a
+	// ticket of auth's for it; any other must have none.
 	KindRequest
 	// Cancel takes a Request back whose Answer has not come: the client is gone.
 	KindCancel
@@ -83,7 +85,7 @@ const (
 	CodeNoUser         // no entry names the user
 	CodeTempfail       // auth or the user's data failed for a while; Text has what the client may know
 	CodeLimit          // a limit stood in the way for worker_queue_timeout; Setting names it
-	CodeForbidden      // the request is not one this child may make
+	CodeForbidden      // the request is not one this child may make, or its ticket is no good
 )
 
 // Message is any of them; which fields matter follows from Kind.
@@ -95,6 +97,7 @@ type Message struct {
 	Code      Code   // Answer
 	Service   string // Request, LogSource
 	User      string // Request; LogSource: "" when the child serves more than one
+	Ticket    string // Request: auth's leave for this one access; "" where none is due
 	Setting   string // Answer: the setting whose limit was reached
 	Text      string // Answer: reason for people; Access: the encoded finished.Bag
 }
@@ -109,7 +112,12 @@ func (m *Message) Append(out []byte) []byte {
 	case KindStatus:
 		w.Num(m.Available)
 		w.Num(m.Served)
-	case KindRequest, KindLogSource:
+	case KindRequest:
+		w.Num(m.ID)
+		w.Text(m.Service)
+		w.Text(m.User)
+		w.Text(m.Ticket)
+	case KindLogSource:
 		w.Num(m.ID)
 		w.Text(m.Service)
 		w.Text(m.User)
@@ -136,7 +144,9 @@ func Parse(from []byte) (Message, error) {
 	switch m.Kind {
 	case KindStatus:
 		m.Available, m.Served = r.Num(), r.Num()
-	case KindRequest, KindLogSource:
+	case KindRequest:
+		m.ID, m.Service, m.User, m.Ticket = r.Num(), r.Text(MaxService), r.Text(MaxUser), r.Text(MaxTicket)
+	case KindLogSource:
 		m.ID, m.Service, m.User = r.Num(), r.Text(MaxService), r.Text(MaxUser)
 	case KindCancel, KindAbandon:
 		m.ID = r.Num()

@@ -121,7 +121,7 @@ func doveadmRows() []Setting {
 		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise: a path, or HOST:PORT."},
 		{Name: "doveadm_worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections that one doveadm command keeps busy on each server, which is how many users are worked on at one time. 0: two for each core, at least 4."},
 		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server auth", Help: "The name that goes with the password of doveadm_password_file."},
-		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else. Empty: nobody can log in there."},
+		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else; auth alone is told. Who knows it reaches everybody's mail. Empty: only master users can log in there."},
 		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server auth", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},
 		{Name: "doveadm_worker_timeout", Type: Time(time.Second, 24*time.Hour), Default: "2m", For: "doveadm-server doveadm-worker", Help: "How long a worker may give no sign of work before it is ended. A working one gives a sign every second."},
 		{Name: "doveadm_command_timeout", Type: Time(time.Second, 1000*time.Hour), Default: "1h", For: "doveadm-server doveadm-worker", Help: "How long one command may take for one user. Its worker is killed then."},

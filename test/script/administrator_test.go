@@ -228,6 +228,18 @@ func (c *client) ask(order, want string) {
 	}
 }
 
+// ticket asks for one, and gives it.
+func (c *client) ticket(user, commands string) string {
+	c.t.Helper()
+	fmt.Fprintln(c, "ticket "+user+" "+commands)
+	c.in.Scan()
+	text, ok := strings.CutPrefix(c.in.Text(), "network ")
+	if !ok || len(text) != 32 {
+		c.t.Fatalf("ticket for %s: got %q (%v)", user, c.in.Text(), c.in.Err())
+	}
+	return text
+}
+
 // doveadmOnTheNetwork is what a test adds, with a password.
 func doveadmOnTheNetwork(t *testing.T, dir string) (extra, address string) {
 	t.Helper()
@@ -249,7 +261,7 @@ service doveadm {
 `, password, port), net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-// Two fronts, of which each has its own listeners and only one the password; the
+// Two fronts, of which each has its own listeners, and neither the password; the
 // workers of both are born as their user, and another user's mail is out of reach.
 func TestRootDoveadmWorkersAreTheirUsers(t *testing.T) {
 	t.Parallel()
@@ -272,17 +284,18 @@ func TestRootDoveadmWorkersAreTheirUsers(t *testing.T) {
 	}
 	local, network := dial(t, "unix", socket), dial(t, "tcp", address)
 	local.ask("password", `local ""`)
-	network.ask("password", `network "secret"`)
+	network.ask("password", `network ""`)
+	network.ask("login doveadm secret", "network doveadm")
 	local.ask("hire nobody", "no worker: no such user")
 	local.ask("hire bob", "local ok")
-	network.ask("hire carol", "network ok")
+	network.ask("hire carol "+network.ticket("carol", "search"), "network ok")
 	for _, who := range accesses(t, a, 2) {
 		want := map[string]int{"bob": bob.UID, "carol": carol.UID}[who.User]
 		if got := uidOf(t, who.PID); got != want || who.Service != "doveadm" {
 			t.Errorf("%s's worker has uid %d, want %d: %+v", who.User, got, want, who)
 		}
 	}
-	network.ask("hire alice", "network ok")
+	network.ask("hire alice "+network.ticket("alice", "search"), "network ok")
 	for _, path := range []string{secret, c.Passwd, filepath.Join(filepath.Dir(c.Socket), "master")} {
 		for _, what := range []string{"read", "change the mode of", "take away"} {
 			line, err := c.AwaitLog(patience, "probe: tried to "+what+" "+path+": ")
@@ -326,7 +339,7 @@ func TestRootDoveadmWorkersOfOneUID(t *testing.T) {
 	}
 }
 
-func TestPasswordReachesTheFrontOfTheNetworkAlone(t *testing.T) {
+func TestPasswordReachesAuthAlone(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
 	extra, address := doveadmOnTheNetwork(t, dir)
@@ -335,7 +348,9 @@ func TestPasswordReachesTheFrontOfTheNetworkAlone(t *testing.T) {
 	socket, password := filepath.Join(filepath.Dir(c.Socket), "doveadm-server"), filepath.Join(dir, "password")
 	local := dial(t, "unix", socket)
 	local.ask("password", `local ""`)
-	dial(t, "tcp", address).ask("password", `network "secret"`)
+	network := dial(t, "tcp", address)
+	network.ask("password", `network ""`)
+	network.ask("login doveadm secret", "network doveadm")
 	if err := os.Chmod(password, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -343,15 +358,15 @@ func TestPasswordReachesTheFrontOfTheNetworkAlone(t *testing.T) {
 	if err := a.Reload(); !errors.As(err, &refused) || !strings.Contains(refused.Error(), "0644") || strings.Contains(refused.Error(), "secret") {
 		t.Errorf("a password that everybody can read: got %v", err)
 	}
-	dial(t, "tcp", address).ask("password", `network "secret"`)
+	dial(t, "tcp", address).ask("login doveadm secret", "network doveadm")
 	if err := errors.Join(os.WriteFile(password, []byte("another\n"), 0o600), os.Chmod(password, 0o600), a.Reload()); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Until("the new password", patience, func() bool { // the old front may still accept
+	err := c.Until("the new password", patience, func() bool { // the old auth may still accept
 		n := dial(t, "tcp", address)
 		defer n.Close()
-		fmt.Fprintln(n, "password")
-		return n.in.Scan() && n.in.Text() == `network "another"`
+		fmt.Fprintln(n, "login doveadm another")
+		return n.in.Scan() && n.in.Text() == "network doveadm"
 	})
 	if err != nil {
 		t.Error(err)

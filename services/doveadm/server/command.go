@@ -34,7 +34,9 @@ func (s *session) command(cmd doveadmproto.Command, line []byte) bool {
 		return false
 	}
 	r := &run{s: s, f: s.front, line: slices.Clone(line), cmd: cmd, p: p}
-	if text, code := s.front.permits(cmd.User, p); code != doveadmproto.OK {
+	if r.names, err = names(p); err != nil {
+		r.fail(doveadmproto.Usage, err.Error())
+	} else if text, code := s.front.permits(cmd.User, r.names); code != doveadmproto.OK {
 		r.fail(code, text)
 	} else if s.front.house.stopping.Load() {
 		r.fail(doveadmproto.TempFail, "the server is being stopped")
@@ -49,18 +51,24 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// permits says why a command may not be run.
-func (f *Front) permits(user string, p command.Parsed) (string, int) {
+// names are the commands that are in a command, each once: a batch and all that
+// it carries out.
+func names(p command.Parsed) ([]string, error) {
 	names := []string{p.Spec.Name}
-	if p.Spec.Name == "batch" {
-		all, err := p.Batch()
-		if err != nil {
-			return err.Error(), doveadmproto.Usage
-		}
-		for _, one := range all {
+	if p.Spec.Name != "batch" {
+		return names, nil
+	}
+	all, err := p.Batch()
+	for _, one := range all {
+		if !slices.Contains(names, one.Spec.Name) {
 			names = append(names, one.Spec.Name)
 		}
 	}
+	return names, err
+}
+
+// permits says why a command may not be run by anybody.
+func (f *Front) permits(user string, names []string) (string, int) {
 	for _, name := range names {
 		if len(f.Allowed) > 0 && !slices.Contains(f.Allowed, name) {
 			return name + " is not in doveadm_allowed_commands", doveadmproto.NoPerm

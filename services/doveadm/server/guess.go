@@ -1,66 +1,67 @@
 package server
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
 )
 
-const (
-	// maxGuessers bounds the addresses that wait after a wrong password; more of
-	// them wait for each other.
-	maxGuessers = 4096
-	// maxRefusals is how many refused clients a minute are logged.
-	maxRefusals = 60
-)
+// maxRefusals is how many refused clients a minute are logged.
+const maxRefusals = 60
 
-// guesses allows each address one wrong password in a while, over however many
-// connections it comes.
-type guesses struct {
-	mu    sync.Mutex
-	until map[string]time.Time // when an address that was wrong may try again
+// turns has the clients of one address judged one after the other, so that over
+// many connections nobody guesses faster than over one: auth holds back its
+// answer to a wrong password.
+type turns struct {
+	mu sync.Mutex
+	at map[string]*turn // no more than there are strangers
 }
 
-// try calls right, unless the address has to wait, and says until when it has to.
-func (g *guesses) try(address string, delay time.Duration, right func() bool) (ok bool, wait time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	who := g.who(address, now)
-	if until := g.until[who]; until.After(now) {
-		return false, until
-	}
-	delete(g.until, who)
-	if right() {
-		return true, time.Time{}
-	}
-	if g.until == nil {
-		g.until = map[string]time.Time{}
-	}
-	g.until[who] = now.Add(delay)
-	return false, time.Time{}
+type turn struct {
+	gate  chan struct{} // holds who is being judged
+	users int           // the judged one, and those who wait
 }
 
-// who is one that guesses: of an IPv6 host all of its network, for it has 2^64
-// addresses. The lock is held.
-func (g *guesses) who(address string, now time.Time) string {
+// take waits for the address's turn; release ends it.
+func (t *turns) take(ctx context.Context, address string) (release func(), err error) {
+	who := network(address)
+	t.mu.Lock()
+	if t.at == nil {
+		t.at = map[string]*turn{}
+	}
+	mine := t.at[who]
+	if mine == nil {
+		mine = &turn{gate: make(chan struct{}, 1)}
+		t.at[who] = mine
+	}
+	mine.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.users--; mine.users == 0 {
+			delete(t.at, who)
+		}
+	}
+	select {
+	case mine.gate <- struct{}{}:
+		return func() { <-mine.gate; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// network is one that guesses: of an IPv6 host all of its network, for it has 2^64
+// addresses.
+func network(address string) string {
 	if ip, err := netip.ParseAddr(address); err == nil && ip.Unmap().Is6() {
-		if network, err := ip.WithZone("").Prefix(64); err == nil {
-			address = network.String()
+		if prefix, err := ip.WithZone("").Prefix(64); err == nil {
+			return prefix.String()
 		}
 	}
-	if _, known := g.until[address]; known || len(g.until) < maxGuessers {
-		return address
-	}
-	for a, until := range g.until {
-		if !until.After(now) {
-			delete(g.until, a)
-		}
-	}
-	if len(g.until) < maxGuessers {
-		return address
-	}
-	return "all others"
+	return address
 }
 
 // refusals counts the lines about refused clients.

@@ -1,75 +1,74 @@
 package server
 
 import (
-	"fmt"
-	"io"
-	"strings"
+	"context"
 	"testing"
 	"time"
 )
 
-func TestAWrongPasswordHasItsAddressWait(t *testing.T) {
+func TestAddressesAreJudgedOneAtATime(t *testing.T) {
 	t.Parallel()
-	var g guesses
-	wrong, right := func() bool { return false }, func() bool { return true }
-	unasked := func() bool { t.Error("a password was looked at too early"); return true }
-	if ok, wait := g.try("192.0.2.1", time.Hour, wrong); ok || !wait.IsZero() {
-		t.Errorf("the first: %t, %s", ok, wait)
+	var all turns
+	ctx := context.Background()
+	over, end := context.WithCancel(ctx)
+	end()
+	first, err := all.take(ctx, "192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if ok, wait := g.try("192.0.2.1", time.Hour, unasked); ok || wait.IsZero() {
-		t.Errorf("the second: %t, %s", ok, wait)
+	if _, err := all.take(over, "192.0.2.1"); err == nil {
+		t.Error("two of one address are judged at a time")
 	}
-	if ok, _ := g.try("192.0.2.2", time.Hour, right); !ok {
-		t.Error("another address waits too")
+	other, err := all.take(over, "192.0.2.2")
+	for err != nil { // select may see the end of the context first
+		other, err = all.take(over, "192.0.2.2")
 	}
-	g.try("2001:db8::1", time.Hour, wrong)
-	if ok, wait := g.try("2001:db8::ffff:1", time.Hour, unasked); ok || wait.IsZero() {
-		t.Error("another address of one network does not wait")
-	}
-	if ok, _ := g.try("2001:db8:0:1::1", time.Hour, right); !ok {
-		t.Error("another network waits too")
-	}
-	g.try("192.0.2.3", -time.Second, wrong)
-	if ok, _ := g.try("192.0.2.3", time.Hour, right); !ok {
-		t.Error("it waits for ever")
+	next := make(chan func())
+	go func() {
+		release, _ := all.take(ctx, "192.0.2.1")
+		next <- release
+	}()
+	first()
+	(<-next)()
+	other()
+	if len(all.at) != 0 {
+		t.Errorf("%d addresses are kept, want none", len(all.at))
 	}
 }
 
-func TestAddressesThatWaitAreBounded(t *testing.T) {
+func TestOneNetworkIsOneAddress(t *testing.T) {
 	t.Parallel()
-	var g guesses
-	for i := range maxGuessers {
-		g.try(fmt.Sprint("a", i), time.Hour, func() bool { return false })
-	}
-	g.try("one", time.Hour, func() bool { return false })
-	if _, wait := g.try("two", time.Hour, func() bool { return true }); wait.IsZero() || len(g.until) > maxGuessers+1 {
-		t.Errorf("%d addresses, and one more need not wait", len(g.until))
-	}
-	for a := range g.until {
-		g.until[a] = time.Time{}
-	}
-	if ok, _ := g.try("two", time.Hour, func() bool { return true }); !ok || len(g.until) > 1 {
-		t.Errorf("%d addresses are kept after their time", len(g.until))
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1", "192.0.2.2", false},
+		{"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+	} {
+		if got := network(tt.a) == network(tt.b); got != tt.same {
+			t.Errorf("%s and %s: one %t, want %t", tt.a, tt.b, got, tt.same)
+		}
 	}
 }
 
 // Over several connections at once an address has no more guesses than over one.
 func TestGuessesInParallel(t *testing.T) {
 	t.Parallel()
-	o := testOptions()
-	o.authDelay, o.AuthTimeout = time.Hour, 300*time.Millisecond
-	w := startOn(t, o, "tcp", Listener{})
-	const hello = "VERSION\tdoveadm-server\t1\t2\n"
-	first := w.dial()
-	first.send(hello + "PLAIN\tAGRvdmVhZG0AbGll\n")
-	until(t, "the first guess", func() bool { return w.logged("authentication failed") })
-	second := w.dial()
-	second.send(hello + "PLAIN\tAGRvdmVhZG0Ac2VjcmV0cHc=\n")
-	if got, err := io.ReadAll(second); err != nil || !strings.HasSuffix(string(got), "-\n-\n") {
-		t.Errorf("got %q, %v", got, err)
+	w := startOn(t, testOptions(), "tcp", Listener{})
+	first, second := w.dial(), w.dial()
+	first.send("VERSION\tdoveadm-server\t1\t2\n" + login("held", "x"))
+	until(t, "the first guess", func() bool { return w.auth.seen() == 1 })
+	second.send("VERSION\tdoveadm-server\t1\t2\n" + login("doveadm", "secretpw"))
+	second.line()
+	second.line()
+	close(w.auth.hold)
+	if got := second.line(); got != "+" {
+		t.Errorf("got %q, want +", got)
 	}
-	if !w.logged("too many wrong passwords") {
-		t.Error("the log does not say why")
+	if most := w.auth.most(); most != 1 {
+		t.Errorf("auth judged %d of one address at a time", most)
 	}
 }
 

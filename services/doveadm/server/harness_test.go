@@ -31,12 +31,15 @@ type world struct {
 	addr   net.Addr
 	served chan struct{} // closed when Serve has returned
 	master *fdpass.Conn
+	auth   *fakeAuth // nil for a front of the local class
 
 	mu        sync.Mutex
 	logs      []string
+	sessions  []string                   // of those lines
 	refuse    map[string]handoff.Message // answers by user instead of a worker
 	play      map[string]func(*fakeWorker)
 	asked     []string
+	tickets   []string // that came with them
 	abandoned []uint64
 	cancelled int
 	workers   map[uint64]*fdpass.Conn
@@ -44,8 +47,8 @@ type world struct {
 
 // testOptions are short where a test would wait.
 func testOptions() Options {
-	return Options{Username: "doveadm", Password: "secretpw", AuthTimeout: 20 * time.Second, WorkerTimeout: 20 * time.Second,
-		ClientLimit: 100, QueueLimit: 10, StopGrace: time.Millisecond, authDelay: time.Millisecond, drainRest: 20 * time.Millisecond}
+	return Options{AuthTimeout: 20 * time.Second, WorkerTimeout: 20 * time.Second,
+		ClientLimit: 100, QueueLimit: 10, StopGrace: time.Millisecond, drainRest: 20 * time.Millisecond}
 }
 
 // start begins a world on a private unix socket of ours.
@@ -65,6 +68,10 @@ func startOn(t testing.TB, o Options, network string, l Listener) *world {
 	w := &world{t: t, master: masterEnd, served: make(chan struct{}), workers: map[uint64]*fdpass.Conn{},
 		refuse: map[string]handoff.Message{}, play: map[string]func(*fakeWorker){}}
 	control := favour.NewControl(frontEnd, "doveadm-worker")
+	if o.AuthSocket == "" && network == "tcp" {
+		w.auth = startAuth(t)
+		o.AuthSocket = w.auth.path
+	}
 	w.front = New(o, control, w.log)
 	addr := filepath.Join(t.TempDir(), "doveadm-server")
 	if network == "tcp" {
@@ -96,6 +103,9 @@ func (w *world) log(l logline.Level, session, user, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.logs = append(w.logs, fmt.Sprintf("%c(%s) %s", l, user, text))
+	if session != "" {
+		w.sessions = append(w.sessions, session)
+	}
 }
 
 // plays has the workers of a user play something else than echo.
@@ -161,6 +171,7 @@ func (w *world) request(m handoff.Message) {
 	}
 	w.mu.Lock()
 	w.asked = append(w.asked, m.User)
+	w.tickets = append(w.tickets, m.Ticket)
 	a, refused := w.refuse[m.User]
 	play := w.play[m.User]
 	w.mu.Unlock()

@@ -52,14 +52,18 @@ func (h *hire) drop() {
 }
 
 // hire asks the master for a worker.
-func (r *run) hire(ctx context.Context, user string) (*hire, error) {
+func (r *run) hire(ctx context.Context, l *leave) (*hire, error) {
 	f := r.f
 	select {
 	case f.asking <- struct{}{}:
 	case <-ctx.Done():
 		return nil, errCancelled
 	}
-	fd, id, err := f.Workers.Numbered(ctx, user)
+	if err := r.renew(l); err != nil { // those who wait may have let it grow old
+		<-f.asking
+		return nil, errSaid
+	}
+	fd, id, err := f.Workers.Numbered(ctx, l.user, l.ticket)
 	<-f.asking
 	if err != nil {
 		if ctx.Err() != nil {
@@ -73,13 +77,16 @@ func (r *run) hire(ctx context.Context, user string) (*hire, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	h := &hire{run: r, user: user, id: id, conn: conn, w: doveadmproto.NewPacketWriter(conn)}
+	h := &hire{run: r, user: l.user, id: id, conn: conn, w: doveadmproto.NewPacketWriter(conn)}
 	h.br = bufio.NewReaderSize(conn, doveadmproto.MaxPacket+64)
 	h.in = doveadmproto.NewPacketReader(h.br)
 	return h, nil
 }
 
 var errCancelled = errors.New(doveadmproto.NotBegun)
+
+// errSaid is an error that the client has heard of.
+var errSaid = errors.New("already told")
 
 // refusal is what the client learns where no worker came.
 func refusal(err error) (code int, text string, l logline.Level) {
@@ -181,7 +188,7 @@ func (h *hire) log(level byte, text string) {
 	case h.logged == maxLogged:
 		text = "more lines than one command may log: the rest is not logged"
 	}
-	r.f.Log(own, "", h.user, strings.ToValidUTF8(text, "?"))
+	r.f.Log(own, r.s.id, h.user, strings.ToValidUTF8(text, "?"))
 }
 
 // summary says how many lines the client did not get.

@@ -13,9 +13,8 @@ import (
 
 // Options are the front's settings, typed.
 type Options struct {
-	Network       bool   // it serves the network: nobody is believed without the password
-	Username      string // what goes with the password
-	Password      string // "": nobody can log in
+	Network       bool   // it serves the network: nobody is believed who has not logged in
+	AuthSocket    string // where auth judges who logs in, and gives tickets; "": nobody can
 	Allowed       []string
 	AuthTimeout   time.Duration
 	WorkerTimeout time.Duration // silence that ends a worker
@@ -24,7 +23,6 @@ type Options struct {
 	StopGrace     time.Duration // what runs may go on that long after Stop, and is cancelled then
 	Debug         bool
 
-	authDelay    time.Duration // before a wrong password is answered
 	strangerRest time.Duration // what a client has to say who it is where others wait to
 	drainRest    time.Duration
 	clientStall  time.Duration
@@ -47,8 +45,7 @@ const (
 func OptionsOf(b finished.Bag) Options {
 	return Options{
 		Network:       b["class"] != "local",
-		Username:      b.String("doveadm_username"),
-		Password:      b["doveadm_password"],
+		AuthSocket:    b["auth_doveadm_path"],
 		Allowed:       b.List("doveadm_allowed_commands"),
 		AuthTimeout:   b.Duration("doveadm_auth_timeout"),
 		WorkerTimeout: b.Duration("doveadm_worker_timeout"),

@@ -11,12 +11,12 @@ import (
 func TestOptionsOf(t *testing.T) {
 	t.Parallel()
 	b := finished.Bag{
-		"class": settings.ClassLocal, "doveadm_username": "doveadm", "doveadm_allowed_commands": "search\tmailbox list",
+		"class": settings.ClassLocal, "doveadm_allowed_commands": "search\tmailbox list",
 		"doveadm_auth_timeout": "30000000000", "doveadm_worker_timeout": "120000000000", "client_limit": "4096",
 		"worker_queue_limit": "2000", "shutdown_timeout": "30000000000", "log_debug": "no",
 	}
 	o := OptionsOf(b)
-	if o.Network || o.Password != "" || len(o.Allowed) != 2 || o.StopGrace != 15*time.Second || o.WorkerTimeout != 2*time.Minute {
+	if o.Network || o.AuthSocket != "" || len(o.Allowed) != 2 || o.StopGrace != 15*time.Second || o.WorkerTimeout != 2*time.Minute {
 		t.Errorf("got %+v", o)
 	}
 	for _, class := range []string{settings.ClassNetwork, "", "new"} {

@@ -22,6 +22,9 @@ type run struct {
 	cmd  doveadmproto.Command
 	p    command.Parsed
 
+	names  []string // the commands in it
+	leaves []leave  // for the users whose mail it needs
+
 	pulse atomic.Int64 // when a worker last gave a sign of life, unix nanoseconds
 
 	mu        sync.Mutex
@@ -56,6 +59,10 @@ func (r *run) serve() (more bool) {
 	s.mu.Lock()
 	s.running = nil
 	s.mu.Unlock()
+	r.ended()
+	if s.principal != nil && s.principal.spent {
+		more = false
+	}
 	if out.finish(s.out.status(r.code)) != nil {
 		more = false
 	}
@@ -123,18 +130,25 @@ func (r *run) recruit(ctx context.Context) ([]*hire, error) {
 		case <-ctx.Done():
 		}
 	}
+	if err := r.getLeaves(users); err != nil {
+		return nil, err
+	}
 	var hired []*hire
-	for _, user := range users {
-		h, err := r.hire(ctx, user)
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		h, err := r.hire(ctx, l)
 		if err != nil {
 			for _, h := range hired {
 				h.conn.Close() // it was told nothing, and ends
 			}
-			code, text, l := refusal(err)
+			if err == errSaid {
+				return nil, err
+			}
+			code, text, level := refusal(err)
 			if len(hired) > 0 {
 				text += needsTwo(err)
 			}
-			r.failFor(user, code, text, l)
+			r.failFor(l.user, code, text, level)
 			return nil, err
 		}
 		hired = append(hired, h)
@@ -321,7 +335,7 @@ func (r *run) fail(code int, text string) { r.failFor(r.cmd.User, code, text, lo
 
 func (r *run) failFor(user string, code int, text string, l logline.Level) {
 	r.worsen(code)
-	r.f.Log(l, "", user, r.p.Spec.Name+" for "+r.s.peer.name+": "+text)
+	r.f.Log(l, r.s.id, user, r.p.Spec.Name+" for "+r.s.peer.name+": "+text)
 	r.s.out.log(doveadmproto.LogError, prefix(user), text)
 }
 

@@ -4,8 +4,9 @@
 //
 // Runs as:   the doveadm service user, which can read nobody's mail; one process
 // for the sockets of this host and another for the network.
-// Trusts:    the master for its workers' identity; a client that has shown who it
-// is, which may run any allowed command for any user.
+// Trusts:    the master for its workers' identity; auth for who a client is; a
+// client that is root or a private socket's owner, which may run any allowed
+// command for any user. One that logged in has auth's ticket for each command.
 // Distrusts: all other clients; and workers, each of which may be its user's own:
 // what one answers is bounded, and its rows are that user's only.
 // Speaks:    spec/doveadm.md 1; packages doveadmproto and handoff.
@@ -27,7 +28,7 @@ import (
 // user has; the caller closes it. Its error may be a *favour.Refusal. Abandon
 // has that worker killed.
 type Workers interface {
-	Numbered(ctx context.Context, user string) (fd int, id uint64, err error)
+	Numbered(ctx context.Context, user, ticket string) (fd int, id uint64, err error)
 	Abandon(id uint64)
 }
 
@@ -44,13 +45,12 @@ type Front struct {
 	pairing chan struct{} // held while a pair of workers is asked for
 	house   house
 
-	guesses  guesses
+	turns    turns
 	refusals refusals
 }
 
 // New makes a front that has no sessions yet.
 func New(o Options, w Workers, log Log) *Front {
-	o.authDelay = cmp.Or(o.authDelay, 2*time.Second)
 	o.strangerRest = cmp.Or(o.strangerRest, time.Second)
 	o.clientStall = cmp.Or(o.clientStall, clientStall)
 	o.inputSilence = cmp.Or(o.inputSilence, inputSilence)

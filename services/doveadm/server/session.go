@@ -2,15 +2,11 @@ package server
 
 import (
 	"bufio"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +23,9 @@ type session struct {
 	peer    peer
 	trusted bool // it has shown who it is, or need not
 	came    time.Time
+
+	id        string     // of its lines in our log and auth's; "" for one that is trusted
+	principal *principal // who logged in; nil for one that is trusted
 
 	out   *output // nil before the handshake is over
 	minor int
@@ -47,7 +46,9 @@ type line struct {
 
 func (f *Front) newSession(c net.Conn, l Listener) *session {
 	s := &session{front: f, peer: peerOf(c), came: time.Now()}
-	s.trusted = f.trusts(s.peer, l)
+	if s.trusted = f.trusts(s.peer, l); !s.trusted {
+		s.id = newID()
+	}
 	s.conn = &timed{Conn: c, front: f, by: s.came.Add(f.AuthTimeout)}
 	s.r = bufio.NewReaderSize(s.conn, 16<<10)
 	return s
@@ -55,6 +56,7 @@ func (f *Front) newSession(c net.Conn, l Listener) *session {
 
 func (s *session) serve() {
 	defer s.conn.Close()
+	defer s.logout()
 	if !s.hello() {
 		linger(s.conn.Conn)
 		return
@@ -125,8 +127,12 @@ func (s *session) hello() bool {
 	}
 	if !s.trusted {
 		io.WriteString(s.conn, hello+"-\n")
-		if !s.authenticate() {
-			io.WriteString(s.conn, "-\n")
+		if err := s.authenticate(); err != nil {
+			// A "-" would say that the password is wrong; for "later" the protocol
+			// has no word but to hang up.
+			if errors.Is(err, errRefused) {
+				io.WriteString(s.conn, "-\n")
+			}
 			return false
 		}
 		s.front.house.known(s)
@@ -140,46 +146,34 @@ func (s *session) hello() bool {
 	return true
 }
 
-// authenticate takes one line that must be the right password. A client that
-// was wrong waits for its answer, and all others of its address with it.
-func (s *session) authenticate() bool {
+// authenticate takes one line that must let the client in.
+func (s *session) authenticate() error {
 	line, err := s.read(maxAuthLine)
 	switch {
 	case err != nil:
 		s.say(logline.Debug, "no authentication: "+err.Error())
-		return false
-	case s.front.Password == "":
-		s.refused("refused: there is no password to log in with (doveadm_password_file)")
-		return false
+		return errRefused
+	case s.front.AuthSocket == "":
+		s.refused("refused: nobody can log in here: this socket is its owner's and root's")
+		return errRefused
 	}
-	for {
-		ok, wait := s.front.guesses.try(s.peer.name, s.front.authDelay, func() bool { return s.front.knows(string(line)) })
-		switch {
-		case ok:
-			s.say(logline.Info, "logged in")
-			return true
-		case wait.IsZero():
-			s.refused("authentication failed")
-			s.rest(time.Now().Add(s.front.authDelay))
-			return false
-		case !s.rest(wait):
-			s.refused("refused: too many wrong passwords from there")
-			return false
-		}
+	p, err := s.login(string(line))
+	switch {
+	case errors.Is(err, errRefused):
+		s.refused(err.Error())
+	case err != nil:
+		s.refused("nobody can tell whether to let it in: " + err.Error())
+	default:
+		s.principal = p
+		s.say(logline.Info, "logged in as "+p.name)
 	}
+	return err
 }
 
-// rest waits, unless the hello's time is over before, or the house closes.
-func (s *session) rest(until time.Time) bool {
-	whole := until.Before(s.conn.by)
-	if !whole {
-		until = s.conn.by
-	}
-	select {
-	case <-time.After(time.Until(until)):
-		return whole
-	case <-s.front.house.closing:
-		return false
+// logout gives up what auth keeps of the session.
+func (s *session) logout() {
+	if s.principal != nil {
+		s.principal.auth.Close()
 	}
 }
 
@@ -196,27 +190,12 @@ func (f *Front) refuse(text string) {
 	}
 }
 
-// knows compares all of what was sent in a time that tells nothing of it.
-func (f *Front) knows(line string) bool {
-	text, ok := strings.CutPrefix(line, "PLAIN\t")
-	if !ok {
-		return false
-	}
-	got, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return false
-	}
-	want := sha256.Sum256([]byte("\x00" + f.Username + "\x00" + f.Password))
-	sum := sha256.Sum256(got)
-	return subtle.ConstantTimeCompare(sum[:], want[:]) == 1
-}
-
 // say writes a line of our own log about this client.
 func (s *session) say(l logline.Level, text string) {
 	if l == logline.Debug && !s.front.Debug {
 		return
 	}
-	s.front.Log(l, "", "", s.peer.name+": "+text)
+	s.front.Log(l, s.id, "", s.peer.name+": "+text)
 }
 
 // line carries out one line, and tells whether another one may follow.
@@ -244,7 +223,7 @@ func (s *session) refuse(user string, code int, text string) {
 }
 
 func (s *session) answer(user, status, text string) {
-	s.front.Log(logline.Warn, "", user, s.peer.name+": "+text)
+	s.front.Log(logline.Warn, s.id, user, s.peer.name+": "+text)
 	s.out.log(doveadmproto.LogError, prefix(user), text)
 	s.out.reply([]byte("\n" + status + "\n"))
 	s.out.flush()
