@@ -45,7 +45,7 @@ var (
 	// ErrWeak says that the scheme is weak and that weak ones are not allowed.
 	ErrWeak = errors.New("weak password scheme (auth_allow_weak_schemes = yes would allow it)")
 	// ErrMemory says that a test would need more memory than there is.
-	ErrMemory = errors.New("hash needs too much memory")
+	ErrMemory = errors.New("a test of the hash needs more memory than service auth may take (vsz_limit)")
 	// ErrLong says that a new password is longer than the scheme can use.
 	ErrLong = errors.New("password too long")
 )

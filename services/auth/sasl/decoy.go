@@ -2,10 +2,13 @@ package sasl
 
 import (
 	"bytes"
+	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -26,7 +29,8 @@ var usual = shape{4096, 16}
 // exist, and those whose password is stored in another form or in cleartext.
 // They look like the challenges of the users that have some.
 type Decoys struct {
-	key []byte
+	key   []byte
+	turns chan struct{} // a place for each derivation of keys at one time
 
 	mu     sync.Mutex
 	shapes map[string][]shape // by scheme
@@ -34,8 +38,14 @@ type Decoys struct {
 }
 
 // NewDecoys makes them from a key that only this installation has. It has to
-// survive restarts: a salt that changes while others stay is nobody's.
-func NewDecoys(key []byte) *Decoys { return &Decoys{key: key, shapes: map[string][]shape{}} }
+// survive restarts: a salt that changes while others stay is nobody's. Without
+// one, the key is drawn.
+func NewDecoys(key []byte) *Decoys {
+	if len(key) == 0 {
+		key = []byte(rand.Text())
+	}
+	return &Decoys{key: key, turns: make(chan struct{}, runtime.GOMAXPROCS(0)), shapes: map[string][]shape{}}
+}
 
 // Learn takes note of a stored password. Exchanges do so themselves; where the
 // passwords are at hand when the service starts, the first stranger who asks
@@ -64,12 +74,27 @@ func (d *Decoys) learn(scheme string, s shape) {
 	}
 }
 
-// derives says whether the keys of anybody have to be derived from a password.
-// Then the proof of everybody costs as much.
-func (d *Decoys) derives() bool {
+// derive gives the keys to hold a proof against: those that there are, or those
+// of the password in cleartext. Once anybody's have to be derived, the proof of
+// everybody costs as much. No more derive at one time than there are processors.
+func (d *Decoys) derive(ctx context.Context, scheme, clear string, keys password.Keys) (password.Keys, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.clear
+	needed := d.clear
+	d.mu.Unlock()
+	if !needed {
+		return keys, nil
+	}
+	select {
+	case d.turns <- struct{}{}:
+		defer func() { <-d.turns }()
+	case <-ctx.Done():
+		return keys, ctx.Err()
+	}
+	derived, err := password.DeriveKeys(password.SCRAMHash(scheme), clear, keys.Salt, keys.Iterations)
+	if clear == "" {
+		derived = keys
+	}
+	return derived, err
 }
 
 // keys are the decoy of one subject: always the same, of one of the known

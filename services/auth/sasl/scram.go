@@ -152,15 +152,9 @@ func (s *scram) final(ctx context.Context, in Input) (Output, step) {
 	}
 	right := subtle.ConstantTimeCompare(bound, want)
 
-	keys := s.keys
-	if s.Decoys.derives() {
-		derived, err := password.DeriveKeys(h, s.clear, s.keys.Salt, s.keys.Iterations)
-		if err != nil {
-			return end(err), nil
-		}
-		if s.clear != "" {
-			keys = derived
-		}
+	keys, err := s.Decoys.derive(ctx, s.scheme, s.clear, s.keys)
+	if err != nil {
+		return end(err), nil
 	}
 	message := s.messages + "," + text[:at]
 	key := mac(h, keys.StoredKey, message)

@@ -1,6 +1,7 @@
 package sasl
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -248,13 +249,20 @@ func TestDecoysHaveTheShapesOfAll(t *testing.T) {
 func TestWorkIsTheSameForAll(t *testing.T) {
 	t.Parallel()
 	d := NewDecoys([]byte("key"))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range cap(d.turns) {
+		d.turns <- struct{}{} // so that whoever derives has to wait
+	}
 	d.Learn(storedKeys(t, "SCRAM-SHA-256", "test", "c2FsdA==", 4096))
-	if d.derives() {
-		t.Error("derives keys where all are stored")
+	if _, err := d.derive(gone, "SCRAM-SHA-256", "", password.Keys{}); err != nil {
+		t.Errorf("derives keys where all are stored: %v", err)
 	}
 	d.Learn("{PLAIN}test")
-	if !d.derives() {
-		t.Error("does not derive keys where one is in cleartext")
+	for _, clear := range []string{"", "test"} {
+		if _, err := d.derive(gone, "SCRAM-SHA-256", clear, password.Keys{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("password %q: got %v, want it to wait for its turn", clear, err)
+		}
 	}
 }
 
