@@ -78,10 +78,9 @@ func (c *conn) talkClient() error {
 			err = k.obey(line)
 		}
 	}
-	// Told to read no more: what runs is answered first. Whoever is left waiting
-	// for its client sees the connection end and tries again.
+	// Told to read no more: what runs is answered first.
 	if c.stopped.Load() {
-		k.dropAsked()
+		k.hurry()
 		k.busy.Wait()
 	}
 	return err
@@ -300,14 +299,20 @@ func (c *clientConn) sendRaw(p []byte) {
 	}
 }
 
-// dropAsked gives up the requests that wait for a line of the client.
-func (c *clientConn) dropAsked() {
+// hurry comes to an end: refusals wait no longer, and a request that waits for
+// its client is given up, who sees the connection end and tries again.
+func (c *clientConn) hurry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, x := range c.open {
 		if x.phase == asking {
 			x.drop()
+		} else {
+			x.hasten()
 		}
+	}
+	for x := range c.late {
+		x.hasten()
 	}
 }
 

@@ -169,6 +169,13 @@ func (x *exchange) drop() {
 	x.leave()
 }
 
+// hasten has an answer that waits go now.
+func (x *exchange) hasten() {
+	if x.phase == holding && x.timer != nil && x.timer.Stop() {
+		x.timer.Reset(0)
+	}
+}
+
 // leave takes the request out of its connection.
 func (x *exchange) leave() {
 	if x.phase == ended {
@@ -271,6 +278,9 @@ func (x *exchange) finish(a verdict) {
 		// While a refusal waits, its id is free for another request.
 		delete(x.open, x.id)
 		x.late[x] = struct{}{}
+	}
+	if x.stopped.Load() {
+		wait = 0
 	}
 	if wait > 0 {
 		x.timer = time.AfterFunc(wait, func() { x.release(a) })

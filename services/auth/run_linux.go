@@ -16,6 +16,7 @@ import (
 	"culver/internal/maillog/logline"
 	"culver/internal/settings/finished"
 	"culver/internal/worker"
+	"culver/services/auth/sasl"
 )
 
 // drainTime bounds the end: lookups take microseconds, lists are cut.
@@ -31,6 +32,13 @@ func Run(p *worker.Process) int {
 		logf(logline.Fatal, "", "%v", err)
 		return worker.ExitConfig
 	}
+	s.try = func(_ Role, a asked) Try { return &byPassword{Server: s, asked: a} }
+	s.offer(p.Settings, func(m sasl.Mechanism) error {
+		if !m.Plaintext() {
+			return errors.New("only passwords can be judged yet")
+		}
+		return nil
+	})
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGINT)
