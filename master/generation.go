@@ -154,6 +154,12 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, 
 			return nil, err
 		}
 	}
+	if s.Name == "auth" {
+		var err error
+		if bag["auth_secret"], err = authSecret(v.String("base_dir")); err != nil {
+			return nil, err
+		}
+	}
 	if s.Name == "lmtp" && frontDelivers(cfg) {
 		if err := m.addDeliver(bag, cfg); err != nil {
 			return nil, err

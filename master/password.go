@@ -2,8 +2,12 @@ package master
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +22,38 @@ func readPassword(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
+	return readSecret("doveadm_password_file", path)
+}
+
+// authSecret gives the key by which auth makes up salts for users who have none,
+// and makes it when there is none. It lies in base_dir, so that a salt outlives
+// auth and the master: one that changes while others stay would be nobody's.
+func authSecret(baseDir string) (string, error) {
+	path := filepath.Join(baseDir, "auth-secret")
+	key, err := readSecret("secret of auth", path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	f, err := os.CreateTemp(baseDir, "auth-secret.*") // 0600
+	if err != nil {
+		return "", fmt.Errorf("secret of auth: %w", err)
+	}
+	defer f.Close()
+	key = rand.Text()
+	if _, err = f.WriteString(key + "\n"); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return "", fmt.Errorf("secret of auth: %w", err)
+	}
+	return key, nil
+}
+
+// readSecret gives the first line of a file that is ours alone.
+func readSecret(what, path string) (string, error) {
 	wrong := func(format string, args ...any) (string, error) {
-		return "", fmt.Errorf("doveadm_password_file %s: %w", path, fmt.Errorf(format, args...))
+		return "", fmt.Errorf("%s %s: %w", what, path, fmt.Errorf(format, args...))
 	}
 	// Not a FIFO that nobody writes to: the loop would wait for ever.
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)

@@ -69,3 +69,29 @@ func TestPasswordFileThatIsNone(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretOfAuthOutlivesTheMaster(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := authSecret(dir)
+	if err != nil || len(first) < 20 {
+		t.Fatalf("got %q, %v, want a key", first, err)
+	}
+	again, err := authSecret(dir)
+	if err != nil || again != first {
+		t.Errorf("got %q, %v, want %q once more", again, err, first)
+	}
+	path := filepath.Join(dir, "auth-secret")
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("got %v, %v, want mode 0600", info.Mode(), err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 {
+		t.Errorf("got %d files, want 1", len(files))
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := authSecret(dir); err == nil {
+		t.Errorf("got %q of a file that others may read", key)
+	}
+}
