@@ -30,4 +30,5 @@ func (s *Server) offer(set finished.Bag, served func(sasl.Mechanism) error) {
 		s.Mechanisms = append(s.Mechanisms, m)
 	}
 	s.Facts.Hostname, _ = os.Hostname()
+	s.Facts.Decoys = sasl.NewDecoys([]byte(set["auth_secret"])) // the master's, beside the settings
 }
