@@ -51,7 +51,7 @@ func settings(users string, extra finished.Bag) finished.Bag {
 		"auth_username_chars": testChars, "auth_default_realm": "",
 		"passdb/count": "1", "passdb/0/name": "users", "passdb/0/driver": "passwd-file", "passdb/0/path": users,
 		"userdb/count": "0", "auth_mechanisms": "plain\tlogin", "auth_allow_cleartext": "yes", "auth_failure_delay": "0",
-		"auth_lookup_timeout": "30000000000",
+		"auth_lookup_timeout": "30000000000", "auth_penalty": "no",
 	}
 	for k, v := range extra {
 		b[k] = v

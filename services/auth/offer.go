@@ -7,6 +7,7 @@ import (
 
 	"culver/internal/maillog/logline"
 	"culver/internal/settings/finished"
+	"culver/services/auth/penalty"
 	"culver/services/auth/sasl"
 )
 
@@ -17,6 +18,11 @@ func (s *Server) offer(set finished.Bag, served func(sasl.Mechanism) error) {
 	s.Cleartext = set.Bool("auth_allow_cleartext")
 	s.LookupTimeout = set.Duration("auth_lookup_timeout")
 	s.FailureDelay = set.Duration("auth_failure_delay")
+	if path := set["anvil_path"]; path != "" && set.Bool("auth_penalty") {
+		c := penalty.New(path)
+		c.FailureDelay, c.Logf = s.FailureDelay, s.Logf
+		s.Penalty = c
+	}
 	for _, name := range set.List("auth_mechanisms") {
 		m, ok := sasl.Find(name)
 		err := fmt.Errorf("there is none of that name")
