@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -23,12 +24,19 @@ func Load(path string, acc Accounts, extra ...string) (*settings.Config, []Probl
 	return cfg, sortProblems(b.problems, b.loader.files)
 }
 
-// Globals reads the settings of the top level alone, for a client: its host need
-// not be one that could run what the file describes.
+// Globals reads the settings of the top level, and the doveadm_server blocks as
+// doveadm_server/N/name and so on, for a client: its host need not be one that
+// could run what the file describes.
 func Globals(path string) (finished.Bag, []Problem) {
 	b := read(Self{}, []string{path})
 	b.global = b.values(b.root, b.root.kind.Rows)
 	b.paths()
+	servers := b.root.all("doveadm_server")
+	b.global["doveadm_server/count"] = strconv.Itoa(len(servers))
+	for i, n := range servers {
+		key := fmt.Sprintf("doveadm_server/%d/", i)
+		b.global[key+"name"], b.global[key+"worker_count"] = n.label, b.values(n, n.kind.Rows)["worker_count"]
+	}
 	return b.global, sortProblems(b.problems, b.loader.files)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -19,6 +20,12 @@ type Options struct {
 	// Eager sends the password without waiting to be asked. A server that trusts
 	// the connection without one takes that for a broken command.
 	Eager bool
+	// StartTLS continues over TLS and gives that connection. With it nothing but
+	// the version is sent in the clear, and a server that would go on without is
+	// not believed.
+	StartTLS func() (net.Conn, error)
+	// Refuse is why the password is not to be sent on this connection; nil: it may.
+	Refuse error
 }
 
 // What a handshake can fail with, besides errors of the connection.
@@ -26,6 +33,7 @@ var (
 	ErrNoPassword = errors.New("server wants a password, and there is none (doveadm_password)")
 	ErrAuth       = errors.New("server refused the password")
 	ErrUnjudged   = errors.New("server hung up instead of judging the password: its auth service may be away")
+	ErrNoTLS      = errors.New("server wants no password before STARTTLS: it is not who it should be")
 	ErrHandshake  = errors.New("server answered the handshake with something else")
 )
 
@@ -73,7 +81,7 @@ func (c *Client) handshake() error {
 		return c.err
 	}
 	hello := ClientVersion
-	if c.o.Eager && c.o.Password != "" {
+	if c.o.Eager && c.o.Password != "" && c.o.StartTLS == nil && c.o.Refuse == nil {
 		hello += c.plain()
 	}
 	if err := c.write(hello); err != nil {
@@ -89,6 +97,14 @@ func (c *Client) handshake() error {
 			return err
 		}
 		if line, err = c.helloLine(); err != nil {
+			return err
+		}
+	}
+	if c.o.StartTLS != nil {
+		if line != "-" {
+			return ErrNoTLS // "+" would be anybody's word on the way
+		}
+		if err := c.startTLS(); err != nil {
 			return err
 		}
 	}
@@ -112,11 +128,34 @@ func (c *Client) handshake() error {
 	return nil
 }
 
-func (c *Client) authenticate() (string, error) {
-	if c.o.Password == "" {
-		return "", ErrNoPassword
+// startTLS is one line without an answer, then TLS (spec/doveadm.md 1.5).
+func (c *Client) startTLS() error {
+	if err := c.write("STARTTLS\n"); err != nil {
+		return err
 	}
-	if !c.o.Eager {
+	if c.r.Buffered() > 0 {
+		return ErrHandshake // said in the clear, to be read as if over TLS
+	}
+	conn, err := c.o.StartTLS()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = conn
+	c.r.Reset(conn)
+	c.w.Reset(conn)
+	return nil
+}
+
+func (c *Client) authenticate() (string, error) {
+	switch {
+	case c.o.Password == "":
+		return "", ErrNoPassword
+	case c.o.Refuse != nil:
+		return "", c.o.Refuse
+	}
+	if !c.o.Eager || c.o.StartTLS != nil {
 		if err := c.write(c.plain()); err != nil {
 			return "", err
 		}

@@ -13,6 +13,7 @@ func Root() *Block {
 			{Kind: "passdb", Label: "NAME", Rows: databaseRows("passdb"), Help: "A source of passwords. The name is free and unique; the order of first appearance is the order in which they are asked. They check the passwords of those who log in, and say who exists and where a user is proxied to."},
 			{Kind: "userdb", Label: "NAME", Rows: databaseRows("userdb"), Help: "A source of users: who exists, with which uid, gid and home. Asked in the order of first appearance."},
 			namespaceBlock(),
+			serverBlock(),
 		},
 	}
 }
@@ -120,6 +121,9 @@ func doveadmRows() []Setting {
 	return []Setting{
 		{Name: "doveadm_socket_path", Type: BasePath(), Default: "doveadm-server", Help: "Where the doveadm command connects to unless -S says otherwise: a path, or HOST:PORT."},
 		{Name: "doveadm_worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections that one doveadm command keeps busy on each server, which is how many users are worked on at one time. 0: two for each core, at least 4."},
+		{Name: "doveadm_port", Type: Count(0, 65535), Default: "0", Help: "Several hosts: the port of their doveadm services. The passdb is then asked where each user is, and one whose entry says proxy and host is worked on there. 0: everybody is on the server of doveadm_socket_path."},
+		{Name: "doveadm_ssl", Type: Word("no", "ssl", "starttls"), Default: "no", Help: "Whether connections of the doveadm command to HOST:PORT are protected: by TLS from the first byte, or by STARTTLS. The passdb's ssl and starttls overrule it for a user."},
+		{Name: "doveadm_send_password_in_clear", Type: Bool(), Default: "no", Help: "Whether the doveadm command may send its password without TLS to another host, for all on the way to read. To this host's own addresses it always may."},
 		{Name: "doveadm_username", Type: String(), Default: "doveadm", For: "doveadm-server auth", Help: "The name that goes with the password of doveadm_password_file."},
 		{Name: "doveadm_password_file", Type: Path(), Help: "A file whose first line is the password for administration over the network. It is root's and readable by nobody else; auth alone is told. Who knows it reaches everybody's mail. Empty: only master users can log in there."},
 		{Name: "doveadm_allowed_commands", Type: List("commands", doveadmCommand), For: "doveadm-server auth", Help: `What clients may run, such as "search", "mailbox list". Empty: everything.`},

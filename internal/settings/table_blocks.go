@@ -97,6 +97,16 @@ func databaseRows(kind string) []Setting {
 		Setting{Name: "allow_all_users", Type: Bool(), Default: "no", For: "auth", Drivers: "static", Help: "Whether every name is a user. Otherwise only names that a passdb knows."})
 }
 
+func serverBlock() *Block {
+	return &Block{
+		Kind: "doveadm_server", Label: "HOST or HOST:PORT",
+		Help: "What the doveadm command is to know of another server, by the name or address that the passdb gives.",
+		Rows: []Setting{
+			{Name: "worker_count", Type: Count(0, 10000), Default: "0", Help: "Connections to it that are kept busy. 0: doveadm_worker_count."},
+		},
+	}
+}
+
 func namespaceBlock() *Block {
 	return &Block{
 		Kind: "namespace", Label: "NAME",

@@ -3,7 +3,6 @@ package brain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -83,9 +82,24 @@ func (s *server) failed(err error) {
 	}
 }
 
+// errOld says that a server lacks what an option needs.
+var errOld = errors.New("is too old for an option that was given")
+
+// atLeast makes connections of servers with that minor version.
+func atLeast(minor int, dial func(context.Context) (link, error)) func(context.Context) (link, error) {
+	return func(ctx context.Context) (link, error) {
+		l, err := dial(ctx)
+		if err == nil && l.Minor() < minor {
+			l.Close()
+			return nil, errOld
+		}
+		return l, err
+	}
+}
+
 // final errors do not pass: a wrong password stays wrong.
 func final(err error) bool {
-	return errors.Is(err, doveadmproto.ErrAuth) || errors.Is(err, doveadmproto.ErrNoPassword) || errors.Is(err, doveadmproto.ErrVersion)
+	return errors.Is(err, errOld) || errors.Is(err, doveadmproto.ErrAuth) || errors.Is(err, doveadmproto.ErrNoPassword) || errors.Is(err, doveadmproto.ErrVersion)
 }
 
 // lost notes that a connection is no more. Others may be well: a server that
@@ -106,31 +120,19 @@ func (s *server) closed() {
 	s.mu.Unlock()
 }
 
-// newServer is the server of that address: a path with a slash, or HOST:PORT.
-func newServer(address, user, password string) (*server, error) {
-	network := "unix"
-	if !strings.Contains(address, "/") {
-		network = "tcp"
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, usage(fmt.Sprintf("server %q has no port: want HOST:PORT, or the path of a socket with a slash", address))
-		}
+// newServer is the server of that address: a path with a slash, or host:port. It
+// has at least that minor version.
+func newServer(o *access, at site, minor int) *server {
+	network := "tcp"
+	if strings.Contains(at.address, "/") {
+		network = "unix"
 	}
 	dial := func(ctx context.Context) (link, error) {
 		ctx, cancel := context.WithTimeout(ctx, connectWait)
 		defer cancel()
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		c := doveadmproto.New(conn, doveadmproto.Options{User: user, Password: password})
-		if err := c.Handshake(ctx); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return &netLink{c, conn}, nil
+		return o.open(ctx, network, at)
 	}
-	return &server{name: address, dial: dial, wait: pause, now: time.Now}, nil
+	return &server{name: at.address, dial: atLeast(minor, dial), wait: pause, now: time.Now}
 }
 
 func pause(ctx context.Context, d time.Duration) {

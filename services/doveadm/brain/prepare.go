@@ -1,9 +1,11 @@
 package brain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -136,6 +138,7 @@ func (o *order) build(g *Global) (*run, error) {
 			return nil, err
 		}
 		steps := []step{{args: o.p.Wire()}}
+		r.steps = steps
 		r.feed = func(ctx context.Context, each func(job) error) error {
 			return users(ctx, func(name string) error { return each(job{user: name, steps: steps}) })
 		}
@@ -213,7 +216,7 @@ func (o *order) newJournal(name string, r *run) (*journal, error) {
 		return nil, usage("a dry run needs no journal")
 	}
 	h := header{
-		Command: o.p.Spec.Name, Args: o.p.Wire(), Users: o.users, Server: r.server.name, Ordered: o.ordered,
+		Command: o.p.Spec.Name, Args: o.p.Wire(), Users: o.users, Server: o.server, Ordered: o.ordered,
 		Input: o.input, Plan: o.plan,
 	}
 	if o.plan != nil {
@@ -271,29 +274,50 @@ func fixedBatch(p command.Parsed, now time.Time) (command.Parsed, *search.Query,
 	return p.With("commands", words), nil, nil
 }
 
-// reach finds the server.
+// reach finds the server, and how to find others.
 func (o *order) reach(r *run) error {
 	s := &r.g.Settings
-	address := o.server
-	if address == "" {
-		address = s.Socket
-	}
-	if address == "" {
+	at := site{address: cmp.Or(o.server, s.Socket)}
+	if at.address == "" {
 		return noSetting(r.g, "doveadm_socket_path", "the server is not named with -S")
 	}
-	password, err := s.password()
-	if err != nil && !strings.Contains(address, "/") {
+	local := strings.Contains(at.address, "/")
+	var err error
+	if !local {
+		if at.host, _, err = net.SplitHostPort(at.address); err != nil {
+			return usage(fmt.Sprintf("server %q has no port: want HOST:PORT, or the path of a socket with a slash", at.address))
+		}
+		if at.secure, err = secureOf(s.Security); err != nil {
+			return err
+		}
+	}
+	who := &access{user: s.Username, inClear: s.InClear, authorities: s.Authorities}
+	if who.password, err = s.password(); err != nil && (!local || s.Port > 0) {
 		return err
 	}
-	if r.server, err = newServer(address, s.Username, password); err != nil {
+	open := func(at site) (*lane, error) {
+		server := newServer(who, at, r.minor)
+		if r.g.dial != nil {
+			server.dial = r.g.dial(server.dial)
+		}
+		workers := s.workers(at)
+		if !r.many {
+			workers = 1
+		}
+		return r.newLane(server, workers), nil
+	}
+	if r.first, err = open(at); err != nil {
 		return err
 	}
-	if r.g.dial != nil {
-		r.server.dial = r.g.dial(r.server.dial)
-	}
-	r.workers = s.workers()
-	if !r.many {
-		r.workers = 1
+	// -S says where everybody is.
+	if s.Port > 0 && o.server == "" {
+		if s.Auth == "" {
+			return noSetting(r.g, "auth_socket_path", "doveadm_port has auth asked where users are")
+		}
+		r.router = &router{lookup: passdb(s.Auth), port: s.Port, open: open, lanes: make(map[site]*lane)}
+		if r.router.secure, err = secureOf(s.Security); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -316,6 +340,6 @@ func (r *run) prints(cols []command.Column, formatter string) error {
 	if err != nil {
 		return err
 	}
-	r.out = newOutput(printer, len(cols), newTurns(r.ordered, newRoom(r.workers), max(maxAhead, 4*r.workers)))
+	r.out = newOutput(printer, len(cols), newTurns(r.ordered, newRoom(r.first.workers), max(maxAhead, 4*r.first.workers)))
 	return nil
 }

@@ -1,6 +1,7 @@
 package brain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type job struct {
 	n     int64 // its place in the list
 	user  string
+	as    string // the user's name on the server; "" is the same
 	steps []step
 }
 
@@ -34,12 +36,13 @@ type feed func(ctx context.Context, each func(job) error) error
 type run struct {
 	g       *Global
 	feed    feed
-	server  *server
-	workers int
-	name    string // of the command, as on the wire
-	minor   int    // that a server must have
-	again   bool   // the command may be sent twice
-	many    bool   // a run over users: a summary at its end, names before rows
+	first   *lane   // the server of who is not elsewhere
+	router  *router // nil: nobody is
+	steps   []step  // of every user; nil in a plan, where each has his own
+	name    string  // of the command, as on the wire
+	minor   int     // that a server must have
+	again   bool    // the command may be sent twice
+	many    bool    // a run over users: a summary at its end, names before rows
 	ordered bool
 	dry     bool
 	input   *spool
@@ -58,25 +61,25 @@ type run struct {
 	stopOnce sync.Once
 	why      error // stdout is gone
 	wg       sync.WaitGroup
-	jobs     chan job
-	spare    link // the first connection, before a job has it
-	began    int  // connections that have work
-	goneOnce sync.Once
 }
 
 var errStopped = errors.New("stopped")
 
-// connect makes the first connection, before anything is written.
+// connect makes the first connection, before anything is written. Where users
+// are on several servers, each of which may be away, none is worth more.
 func (r *run) connect(ctx context.Context) error {
-	l, err := r.server.dial(ctx)
-	if err != nil {
-		return fmt.Errorf("server %s: %w", format.Safe(r.server.name), err)
+	if r.router != nil {
+		return nil
 	}
-	r.spare = l
-	r.server.links = 1
-	if l.Minor() < r.minor {
-		return usage("server " + format.Safe(r.server.name) + " is too old for an option that was given")
+	l, err := r.first.dial(ctx)
+	switch {
+	case errors.Is(err, errOld):
+		return usage("server " + format.Safe(r.first.name) + " " + err.Error())
+	case err != nil:
+		return fmt.Errorf("server %s: %w", format.Safe(r.first.name), err)
 	}
+	r.first.spare = l
+	r.first.links = 1
 	return nil
 }
 
@@ -94,7 +97,6 @@ func (r *run) run(ctx context.Context) int {
 			}
 		}()
 	}
-	r.jobs = make(chan job)
 	listed := make(chan error, 1)
 	go func() {
 		listed <- r.feed(listing, func(j job) error { return r.give(ctx, listing, j) })
@@ -108,7 +110,9 @@ func (r *run) run(ctx context.Context) int {
 		case <-time.After(time.Second):
 		}
 	}
-	close(r.jobs)
+	for _, ln := range r.lanes() {
+		ln.end()
+	}
 	r.wg.Wait()
 	close(ended)
 	return r.conclude(err)
@@ -137,25 +141,16 @@ func (r *run) give(ctx, listing context.Context, j job) error {
 	if !r.out.begin(j.n) {
 		return r.skip(j)
 	}
-	select {
-	case r.jobs <- j:
-		return nil
-	default:
-	}
-	if r.began < r.workers {
-		r.began++
-		l := r.spare
-		r.spare = nil
-		r.wg.Go(func() { r.work(ctx, listing, l, j) })
-		return nil
-	}
-	select {
-	case r.jobs <- j:
-		return nil
-	case <-r.stopping:
+	ln, err := r.laneOf(ctx, listing, &j)
+	if err != nil {
 		r.out.end(j.n)
-		return r.skip(j)
+		if r.stopped() {
+			return r.skip(j)
+		}
+		r.settle(&j, &result{code: doveadmproto.TempFail, reason: err.Error()})
+		return nil
 	}
+	return ln.take(ctx, listing, j)
 }
 
 // skip notes a user who was not begun. Where nobody wants their names there is
@@ -166,17 +161,6 @@ func (r *run) skip(j job) error {
 	}
 	r.tally.skip(j.user)
 	return nil
-}
-
-// work is one connection's life: user after user.
-func (r *run) work(ctx, listing context.Context, l link, j job) {
-	for ok := true; ok; j, ok = <-r.jobs {
-		l = r.serve(ctx, listing, l, j)
-	}
-	if l != nil {
-		l.Close()
-		r.server.closed()
-	}
 }
 
 // result is what became of one user.
@@ -198,14 +182,14 @@ const unknown = "not known whether it was done"
 const leftAlone = "not begun"
 
 // serve does one user's work, and gives the connection back if it is well.
-func (r *run) serve(ctx, listing context.Context, l link, j job) link {
+func (r *run) serve(ctx, listing context.Context, ln *lane, l link, j job) link {
 	began := time.Now()
 	r.mu.Lock()
 	r.begun[j.n] = j.user
 	r.mu.Unlock()
 	var res result
 	for i := 0; i < len(j.steps) && !res.skipped; i++ {
-		l = r.step(ctx, listing, l, &j, i, &res)
+		l = r.step(ctx, listing, ln, l, &j, i, &res)
 	}
 	res.took = time.Since(began)
 	if !r.out.end(j.n) {
@@ -225,18 +209,18 @@ func (res *result) fail(code int, reason string) {
 
 // step sends one command, and again where the connection is lost and that does
 // no harm.
-func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *result) link {
+func (r *run) step(ctx, listing context.Context, ln *lane, l link, j *job, i int, res *result) link {
 	for try := 1; ; try++ {
 		if l == nil {
 			var err error
-			if l, err = r.server.connect(listing); err != nil {
+			if l, err = ln.connect(listing); err != nil {
 				if r.stopped() {
 					res.skipped = i == 0
 				}
-				res.fail(doveadmproto.TempFail, "server "+r.server.name+": "+err.Error())
+				res.fail(doveadmproto.TempFail, "server "+ln.name+": "+err.Error())
 				res.logged = true // once is enough, and no user is to blame
 				if !res.skipped {
-					r.goneOnce.Do(func() { r.show.line("doveadm: " + format.Safe(res.reason) + "; the run goes on without it") })
+					ln.missed(res.reason)
 				}
 				return nil
 			}
@@ -256,7 +240,7 @@ func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *res
 			return l
 		}
 		k := &reply{r: r, j: j, res: res, first: i == 0, before: res.touched}
-		cmd := doveadmproto.Command{Verbose: r.g.Verbose, Debug: r.g.Debug, User: j.user, Name: r.name, Args: j.steps[i].args}
+		cmd := doveadmproto.Command{Verbose: r.g.Verbose, Debug: r.g.Debug, User: cmp.Or(j.as, j.user), Name: r.name, Args: j.steps[i].args}
 		code, err := l.Run(ctx, cmd, r.input.reader(), k)
 		r.leave(l)
 		if err == nil {
@@ -264,7 +248,7 @@ func (r *run) step(ctx, listing context.Context, l link, j *job, i int, res *res
 			return l
 		}
 		l.Close()
-		r.server.lost()
+		ln.lost()
 		l = nil
 		if try < maxTries && r.again && !r.stopped() && r.out.drop(j.n) {
 			k.forget()
@@ -426,7 +410,7 @@ func (r *run) conclude(listErr error) int {
 func (r *run) close() {
 	r.input.close()
 	r.tally.failed.discard()
-	if r.spare != nil {
-		r.spare.Close()
+	if r.first.spare != nil {
+		r.first.spare.Close()
 	}
 }

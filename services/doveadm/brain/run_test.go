@@ -666,13 +666,13 @@ func TestEveryUserOnceWhateverTheServerDoes(t *testing.T) {
 		events := newEvents(io.Discard)
 		seen := &seenUsers{display: events, users: map[string]int{}}
 		r := &run{
-			g: &Global{Err: &errs}, name: "search", again: again, many: true, workers: workers,
-			server: &server{dial: dial, now: func() time.Time { return time.Unix(now.Load(), 0) },
-				wait: func(context.Context, time.Duration) { now.Add(1) }},
+			g: &Global{Err: &errs}, name: "search", again: again, many: true,
 			out:   newOutput(printer, 2, newTurns(ordered, room{100, 20, 200}, 8)),
 			tally: &tally{began: time.Now()}, show: seen,
 			links: map[link]bool{}, begun: map[int64]string{}, stopping: make(chan struct{}),
 		}
+		r.first = r.newLane(&server{dial: dial, now: func() time.Time { return time.Unix(now.Load(), 0) },
+			wait: func(context.Context, time.Duration) { now.Add(1) }}, workers)
 		r.feed = func(_ context.Context, each func(job) error) error {
 			for i := range users {
 				if err := each(job{user: fmt.Sprintf("u%02d", i), steps: []step{{}}}); err != nil {

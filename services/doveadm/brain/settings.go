@@ -19,12 +19,19 @@ type Settings struct {
 	Auth         string // auth_socket_path
 	Username     string // doveadm_username
 	PasswordFile string // doveadm_password_file
+	Port         int    // doveadm_port; 0: users are not looked for on other servers
+	Security     string // doveadm_ssl
+	InClear      bool   // doveadm_send_password_in_clear
+	Authorities  string // ssl_client_ca_file
+	// Servers has worker_count of doveadm_server blocks, by host or host:port.
+	Servers map[string]int
 	// Missing says why there is no configuration; what needs one says so.
 	Missing error
 }
 
 // settingNames are what -o can set.
-var settingNames = []string{"doveadm_socket_path", "doveadm_worker_count", "doveadm_username", "doveadm_password_file", "auth_socket_path"}
+var settingNames = []string{"doveadm_socket_path", "doveadm_worker_count", "doveadm_username", "doveadm_password_file", "doveadm_port",
+	"doveadm_ssl", "doveadm_send_password_in_clear", "ssl_client_ca_file", "auth_socket_path"}
 
 // LoadSettings reads the configuration, and then what -o says. A configuration
 // that cannot be read is remembered; one that is wrong is an error.
@@ -62,7 +69,13 @@ func (s *Settings) load(file string) error {
 	}
 	s.Socket, s.Auth = g.String("doveadm_socket_path"), g.String("auth_socket_path")
 	s.Username, s.PasswordFile = g.String("doveadm_username"), g.String("doveadm_password_file")
-	s.Workers = int(g.Int("doveadm_worker_count"))
+	s.Workers, s.Port = int(g.Int("doveadm_worker_count")), int(g.Int("doveadm_port"))
+	s.Security, s.InClear, s.Authorities = g.String("doveadm_ssl"), g.Bool("doveadm_send_password_in_clear"), g.String("ssl_client_ca_file")
+	s.Servers = map[string]int{}
+	for i := range g.Int("doveadm_server/count") {
+		one := g.Sub(fmt.Sprintf("doveadm_server/%d/", i))
+		s.Servers[one.String("name")] = int(one.Int("worker_count"))
+	}
 	return nil
 }
 
@@ -83,6 +96,21 @@ func (s *Settings) override(word string) error {
 			return usage("-o doveadm_worker_count wants a number up to 10000, not " + strconv.Quote(value))
 		}
 		s.Workers = n
+	case "doveadm_port":
+		n, err := strconv.ParseUint(value, 10, 16)
+		if err != nil {
+			return usage("-o doveadm_port wants a port, or 0, not " + strconv.Quote(value))
+		}
+		s.Port = int(n)
+	case "doveadm_ssl":
+		s.Security = value
+	case "doveadm_send_password_in_clear":
+		if value != "yes" && value != "no" {
+			return usage("-o doveadm_send_password_in_clear is yes or no")
+		}
+		s.InClear = value == "yes"
+	case "ssl_client_ca_file":
+		s.Authorities = value
 	case "doveadm_username":
 		s.Username = value
 	case "doveadm_password_file":
@@ -95,8 +123,13 @@ func (s *Settings) override(word string) error {
 	return nil
 }
 
-// workers is how many connections are kept busy.
-func (s *Settings) workers() int {
+// workers is how many connections to a server are kept busy.
+func (s *Settings) workers(at site) int {
+	for _, name := range []string{at.address, at.host} {
+		if n := s.Servers[name]; n > 0 && name != "" {
+			return n
+		}
+	}
 	if s.Workers > 0 {
 		return s.Workers
 	}

@@ -1,0 +1,171 @@
+package brain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"culver/internal/authproto"
+	"culver/internal/doveadmproto"
+	"culver/services/doveadm/command"
+	"culver/services/doveadm/format"
+)
+
+// routed is a run over users on servers of a test's own.
+type routed struct {
+	*run
+	out, errs locked
+
+	mu   sync.Mutex
+	sent map[string][]string // by server: the users' names as they were sent
+}
+
+func newRouted(t *testing.T, users int, where func(user string) (map[string]string, error), dial func(at site) (link, error)) *routed {
+	t.Helper()
+	w := &routed{sent: map[string][]string{}}
+	printer, err := format.New("flow", &w.out, []command.Column{{Key: "x", Hide: true}}, format.Options{Users: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run = &run{
+		g: &Global{Err: &w.errs}, name: "expunge", many: true, steps: []step{{}},
+		out:   newOutput(printer, 1, newTurns(false, newRoom(2), 8)),
+		tally: &tally{began: time.Now()}, show: newEvents(io.Discard),
+		links: map[link]bool{}, begun: map[int64]string{}, stopping: make(chan struct{}),
+	}
+	w.feed = func(_ context.Context, each func(job) error) error {
+		for i := range users {
+			if err := each(job{user: fmt.Sprintf("u%d", i), steps: w.steps}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	open := func(at site) (*lane, error) {
+		var now time.Time
+		var mu sync.Mutex
+		return w.newLane(&server{name: at.address,
+			dial: func(context.Context) (link, error) { return dial(at) },
+			now:  func() time.Time { mu.Lock(); defer mu.Unlock(); return now },
+			wait: func(context.Context, time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(time.Second) },
+		}, 2), nil
+	}
+	w.first, _ = open(site{address: "/local"})
+	w.router = &router{port: 24245, open: open, lanes: map[site]*lane{},
+		lookup: func(_ context.Context, user string) (map[string]string, error) { return where(user) }}
+	return w
+}
+
+// remember is a link that notes whom it was asked for.
+func (w *routed) remember(at site) link {
+	return &stubLink{run: func(cmd doveadmproto.Command) (int, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.sent[at.address] = append(w.sent[at.address], cmd.User)
+		return 0, nil
+	}}
+}
+
+type stubLink struct {
+	run func(doveadmproto.Command) (int, error)
+}
+
+func (l *stubLink) Run(_ context.Context, cmd doveadmproto.Command, _ io.Reader, _ doveadmproto.Sink) (int, error) {
+	return l.run(cmd)
+}
+func (*stubLink) Minor() int       { return doveadmproto.MinorAnnounced }
+func (*stubLink) Referral() string { return "" }
+func (*stubLink) Cancel() error    { return nil }
+func (*stubLink) Close() error     { return nil }
+
+// modulo spreads users over hosts by their number.
+func modulo(hosts ...string) func(string) (map[string]string, error) {
+	return func(user string) (map[string]string, error) {
+		var n int
+		fmt.Sscanf(user, "u%d", &n)
+		if h := hosts[n%len(hosts)]; h != "" {
+			return map[string]string{"user": user, "proxy": "y", "host": h}, nil
+		}
+		return nil, authproto.ErrNotFound
+	}
+}
+
+func TestUsersAreSentWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	var w *routed
+	w = newRouted(t, 9, modulo("", "b", "c"), func(at site) (link, error) { return w.remember(at), nil })
+	if code := w.run.run(t.Context()); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	for _, at := range []string{"/local", "b:24245", "c:24245"} {
+		if len(w.sent[at]) != 3 {
+			t.Errorf("%s got %v, want three of nine", at, w.sent[at])
+		}
+	}
+}
+
+// TestAServerThatIsAwayHoldsUpNobody: the others' users are all done before its
+// first dial ends; its own are more than memory holds of them.
+func TestAServerThatIsAwayHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	const users = 6*maxWaiting + 12
+	others := make(chan struct{})
+	var left sync.WaitGroup
+	left.Add(users / 2)
+	go func() { left.Wait(); close(others) }()
+	var w *routed
+	w = newRouted(t, users, modulo("", "away"), func(at site) (link, error) {
+		if at.host == "away" {
+			<-others
+			return nil, errors.New("connection refused")
+		}
+		l := w.remember(at)
+		return &stubLink{run: func(cmd doveadmproto.Command) (int, error) {
+			defer left.Done()
+			return l.(*stubLink).run(cmd)
+		}}, nil
+	})
+	code := w.run.run(t.Context())
+	s := w.tally.sum()
+	if code != doveadmproto.TempFail || s.ok != users/2 || s.bad != users/2 {
+		t.Errorf("exit %d, %d ok, %d failed, want 75 and half of %d each", code, s.ok, s.bad, users)
+	}
+}
+
+func TestWhatThePassdbSays(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		fields map[string]string
+		err    error
+		server string // "" is none
+		as     string
+	}{
+		{"nothing of a proxy", map[string]string{"user": "u0", "host": "b"}, nil, "/local", "u0"},
+		{"not known to the passdb", nil, authproto.ErrNotFound, "/local", "u0"},
+		{"a host", map[string]string{"user": "u0", "proxy": "yes", "host": "b"}, nil, "b:24245", "u0"},
+		{"another port", map[string]string{"proxy": "yes", "host": "b", "port": "99"}, nil, "b:99", "u0"},
+		{"an address beside the name", map[string]string{"proxy": "yes", "host": "b", "hostip": "2001:db8::1"}, nil, "[2001:db8::1]:24245", "u0"},
+		{"another name there", map[string]string{"user": "u0", "proxy": "yes", "host": "b", "destuser": "other"}, nil, "b:24245", "other"},
+		{"no host", map[string]string{"proxy": "yes"}, nil, "", ""},
+		{"a port that is none", map[string]string{"proxy": "yes", "host": "b", "port": "0"}, nil, "", ""},
+		{"a word for ssl that is none", map[string]string{"proxy": "yes", "host": "b", "ssl": "perhaps"}, nil, "", ""},
+		{"nothing, for auth is away", nil, &authproto.Tempfail{}, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var w *routed
+			w = newRouted(t, 1, func(string) (map[string]string, error) { return tt.fields, tt.err },
+				func(at site) (link, error) { return w.remember(at), nil })
+			code := w.run.run(t.Context())
+			if got := strings.Join(w.sent[tt.server], " "); got != tt.as || (code == 0) != (tt.server != "") {
+				t.Errorf("exit %d, sent %v, want %s to %s", code, w.sent, tt.as, tt.server)
+			}
+		})
+	}
+}
