@@ -52,6 +52,7 @@ type clientConn struct {
 	open   map[uint32]*exchange   // to be judged, by id
 	late   map[*exchange]struct{} // refused; the answer waits
 	logins map[uint32]*login      // succeeded; to be finished by REQUEST or TICKET
+	warned bool                   // that there are too many of all these
 }
 
 // clientCommands are the lines of a client after its handshake.

@@ -82,6 +82,8 @@ func (c *clientConn) auth(f []string) error {
 	}
 	c.forget(id) // an id is free again once it was answered
 	full := len(c.open)+len(c.late)+len(c.logins) >= maxOpen || c.requests.Load() >= maxOpenAll
+	first := full && !c.warned
+	c.warned = c.warned || full
 	var x *exchange
 	if err == nil && !full {
 		x = c.admit(id, a, mech)
@@ -95,7 +97,7 @@ func (c *clientConn) auth(f []string) error {
 	case err != nil:
 		c.fail(id, "", "reason="+err.Error())
 	default:
-		c.overload(id)
+		c.overload(id, first)
 	}
 	return nil
 }
@@ -111,9 +113,11 @@ func (c *clientConn) offered(name string) (sasl.Mechanism, bool) {
 }
 
 // overload refuses a request because there are too many.
-func (c *clientConn) overload(id uint32) {
-	c.Logf(logline.Warn, "", "%s connection of process %d: login refused: %d requests on it, %d in all, want at most %d and %d",
-		c.role.Name, c.cpid, maxOpen, c.requests.Load(), maxOpen, maxOpenAll)
+func (c *clientConn) overload(id uint32, first bool) {
+	if first {
+		c.Logf(logline.Warn, "", "%s connection of process %d: logins are refused: there are %d at a time on this connection or %d in all",
+			c.role.Name, c.cpid, maxOpen, maxOpenAll)
+	}
 	if c.minor < 2 {
 		c.stop()
 		return
@@ -304,7 +308,7 @@ func (x *exchange) release(a verdict) {
 	x.mu.Lock()
 	held := x.phase == holding
 	x.leave()
-	if held && a.ok && x.role.Finish != "" {
+	if held && a.more {
 		x.clientConn.keep(x, a)
 	}
 	x.mu.Unlock()

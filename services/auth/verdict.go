@@ -27,6 +27,7 @@ const (
 // verdict is the end of a request.
 type verdict struct {
 	ok       bool
+	more     bool // REQUEST or TICKET may follow
 	internal bool // it could not be told
 	now      bool // neither delayed nor counted
 	nodelay  bool // counted only
@@ -42,24 +43,22 @@ type verdict struct {
 // accepted makes the answer to a proof that was right.
 func (x *exchange) accepted(final []byte) verdict {
 	r := x.try.Result()
-	a := verdict{ok: true, user: r.User, result: r, final: final}
-	if x.role.Finish == "" {
+	_, nologin := r.Fields.Get("nologin")
+	_, proxied := r.Fields.Get("proxy")
+	if (nologin || proxied) && x.role.Finish != byRequest {
 		// SMTP servers act on OK alone: a field that says "but not here" is lost on
 		// them (spec/auth.md 9.3), and the password for another host is none of theirs.
-		_, nologin := r.Fields.Get("nologin")
-		_, proxied := r.Fields.Get("proxy")
 		reason, _ := r.Fields.Get("reason")
 		switch {
-		case proxied && reason == "":
+		case reason != "":
+		case proxied:
 			reason = defaultProxied
-		case reason == "":
+		default:
 			reason = defaultNoLogin
 		}
-		if nologin || proxied {
-			return verdict{user: r.User, reason: reason, now: true}
-		}
+		return verdict{user: r.User, reason: reason, now: true}
 	}
-	_, proxied := r.Fields.Get("proxy")
+	a := verdict{ok: true, user: r.User, result: r, final: final, more: x.role.Finish != "" && !nologin && !proxied}
 	var last []string
 	for _, f := range r.Fields {
 		switch {
