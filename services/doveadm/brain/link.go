@@ -26,6 +26,7 @@ type link interface {
 // known of it: when it was last seen, and how long to leave it alone.
 type server struct {
 	name string // as on the command line
+	at   site
 	dial func(ctx context.Context) (link, error)
 	wait func(ctx context.Context, d time.Duration) // time.Sleep, but for tests
 	now  func() time.Time
@@ -132,7 +133,7 @@ func newServer(o *access, at site, minor int) *server {
 		defer cancel()
 		return o.open(ctx, network, at)
 	}
-	return &server{name: at.address, dial: atLeast(minor, dial), wait: pause, now: time.Now}
+	return &server{name: at.address, at: at, dial: atLeast(minor, dial), wait: pause, now: time.Now}
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -306,6 +306,7 @@ func (o *order) reach(r *run) error {
 		}
 		return r.newLane(server, workers), nil
 	}
+	r.sites = sites{open: open, named: s.Servers}
 	if r.first, err = open(at); err != nil {
 		return err
 	}
@@ -314,7 +315,7 @@ func (o *order) reach(r *run) error {
 		if s.Auth == "" {
 			return noSetting(r.g, "auth_socket_path", "doveadm_port has auth asked where users are")
 		}
-		r.router = &router{lookup: passdb(s.Auth), port: s.Port, open: open, lanes: make(map[site]*lane)}
+		r.router = &router{lookup: passdb(s.Auth), port: s.Port}
 		if r.router.secure, err = secureOf(s.Security); err != nil {
 			return err
 		}

@@ -122,7 +122,7 @@ func (k *reply) close(code int, referral string, planned int64) {
 			k.res.reason, k.res.logged = "", false
 		}
 	case code == doveadmproto.Referral && referral != "":
-		k.res.fail(doveadmproto.TempFail, "the user is on server "+referral)
+		k.res.fail(doveadmproto.TempFail, "the user is on server "+referral+", which no doveadm_server block names")
 	case k.res.logged: // the reason is the server's
 		k.res.code = worse(k.res.code, code)
 	default:

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"culver/internal/authproto"
+	"culver/internal/doveadmproto"
 )
 
 // site is where a user's mail is, by the passdb (spec/doveadm.md 2.3).
@@ -25,10 +26,43 @@ type router struct {
 	lookup func(ctx context.Context, user string) (map[string]string, error)
 	port   int    // doveadm_port
 	secure secure // doveadm_ssl, unless the passdb says otherwise
-	open   func(site) (*lane, error)
+}
+
+// sites are the servers that a run has come to know.
+type sites struct {
+	open  func(site) (*lane, error)
+	named map[string]int // doveadm_server blocks: hosts that a referral may name
 
 	mu    sync.Mutex
 	lanes map[site]*lane
+}
+
+// lane gives the lane of a site, a new one at the first time.
+func (s *sites) lane(at site) (*lane, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln := s.lanes[at]
+	if ln == nil {
+		var err error
+		if ln, err = s.open(at); err != nil {
+			return nil, err
+		}
+		if s.lanes == nil {
+			s.lanes = map[site]*lane{}
+		}
+		s.lanes[at] = ln
+	}
+	return ln, nil
+}
+
+// knows tells whether the administrator has named a host, or the passdb has.
+func (s *sites) knows(at site) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.lanes[at]
+	_, host := s.named[at.host]
+	_, address := s.named[at.address]
+	return there || host || address
 }
 
 // passdb asks auth where users are.
@@ -59,16 +93,46 @@ func (r *run) laneOf(ctx, listing context.Context, j *job) (*lane, error) {
 	if other := cmp.Or(fields["destuser"], fields["user"]); other != j.user {
 		j.as = other
 	}
-	r.router.mu.Lock()
-	defer r.router.mu.Unlock()
-	ln := r.router.lanes[at]
-	if ln == nil {
-		if ln, err = r.router.open(at); err != nil {
-			return nil, err
-		}
-		r.router.lanes[at] = ln
+	ln, err := r.sites.lane(at)
+	if err != nil {
+		return nil, err
 	}
 	return r.running(ctx, listing, ln), nil
+}
+
+// maxHops is how many referrals are followed for one command (spec/doveadm.md 2.3).
+const maxHops = 5
+
+// referred finds the server to which another one refers a user. It must be one
+// that our side knows of: the password goes there, and a server that was taken
+// over could name anybody.
+func (r *run) referred(j *job, code int, to string) (*lane, bool) {
+	at := strings.LastIndexByte(to, '@')
+	if code != doveadmproto.Referral || at < 0 || j.hops == maxHops || !authproto.ValidUser(to[:at]) {
+		return nil, false
+	}
+	target := r.first.at
+	target.host = to[at+1:]
+	if host, _, err := net.SplitHostPort(target.host); err == nil {
+		target.address, target.host = target.host, host
+	} else if r.router != nil {
+		target.address = net.JoinHostPort(strings.Trim(target.host, "[]"), strconv.Itoa(r.router.port))
+	} else if _, port, err := net.SplitHostPort(target.address); err == nil {
+		target.address = net.JoinHostPort(strings.Trim(target.host, "[]"), port)
+	}
+	if r.router != nil {
+		target.secure = r.router.secure
+	}
+	if !r.sites.knows(target) {
+		return nil, false
+	}
+	ln, err := r.sites.lane(target)
+	if err != nil {
+		return nil, false
+	}
+	j.hops++
+	j.as = to[:at]
+	return ln, true
 }
 
 // running makes sure that a lane's backlog is worked on. Only the goroutine that
@@ -83,13 +147,11 @@ func (r *run) running(ctx, listing context.Context, ln *lane) *lane {
 
 // lanes are all that were opened.
 func (r *run) lanes() []*lane {
+	r.sites.mu.Lock()
+	defer r.sites.mu.Unlock()
 	all := []*lane{r.first}
-	if r.router != nil {
-		r.router.mu.Lock()
-		defer r.router.mu.Unlock()
-		for _, ln := range r.router.lanes {
-			all = append(all, ln)
-		}
+	for _, ln := range r.sites.lanes {
+		all = append(all, ln)
 	}
 	return all
 }

@@ -49,14 +49,15 @@ func newRouted(t *testing.T, users int, where func(user string) (map[string]stri
 	open := func(at site) (*lane, error) {
 		var now time.Time
 		var mu sync.Mutex
-		return w.newLane(&server{name: at.address,
+		return w.newLane(&server{name: at.address, at: at,
 			dial: func(context.Context) (link, error) { return dial(at) },
 			now:  func() time.Time { mu.Lock(); defer mu.Unlock(); return now },
 			wait: func(context.Context, time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(time.Second) },
 		}, 2), nil
 	}
 	w.first, _ = open(site{address: "/local"})
-	w.router = &router{port: 24245, open: open, lanes: map[site]*lane{},
+	w.sites = sites{open: open, named: map[string]int{"known": 0}}
+	w.router = &router{port: 24245,
 		lookup: func(_ context.Context, user string) (map[string]string, error) { return where(user) }}
 	return w
 }
@@ -72,16 +73,17 @@ func (w *routed) remember(at site) link {
 }
 
 type stubLink struct {
-	run func(doveadmproto.Command) (int, error)
+	run      func(doveadmproto.Command) (int, error)
+	referral string
 }
 
 func (l *stubLink) Run(_ context.Context, cmd doveadmproto.Command, _ io.Reader, _ doveadmproto.Sink) (int, error) {
 	return l.run(cmd)
 }
-func (*stubLink) Minor() int       { return doveadmproto.MinorAnnounced }
-func (*stubLink) Referral() string { return "" }
-func (*stubLink) Cancel() error    { return nil }
-func (*stubLink) Close() error     { return nil }
+func (*stubLink) Minor() int         { return doveadmproto.MinorAnnounced }
+func (l *stubLink) Referral() string { return l.referral }
+func (*stubLink) Cancel() error      { return nil }
+func (*stubLink) Close() error       { return nil }
 
 // modulo spreads users over hosts by their number.
 func modulo(hosts ...string) func(string) (map[string]string, error) {
@@ -169,3 +171,55 @@ func TestWhatThePassdbSays(t *testing.T) {
 		})
 	}
 }
+
+// TestReferrals: each server refers to the next one.
+func TestReferrals(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		says  map[string]string // by server
+		sent  map[string]string
+		code  int
+		blame string
+	}{
+		{"to a server that a block names", map[string]string{"/local": "u0@known"}, map[string]string{"known:24245": "u0"}, 0, ""},
+		{"with a port and another name", map[string]string{"/local": "other@example.org@known:99"}, map[string]string{"known:99": "other@example.org"}, 0, ""},
+		{"to one of which nobody has heard", map[string]string{"/local": "u0@evil.example"}, nil, 75, "no doveadm_server block"},
+		{"in a circle", map[string]string{"/local": "u0@known", "known:24245": "u0@known"}, nil, 75, "u0@known"},
+		{"to nowhere", map[string]string{"/local": "nonsense"}, nil, 75, "nonsense"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var w *routed
+			w = newRouted(t, 1, func(string) (map[string]string, error) { return nil, authproto.ErrNotFound }, func(at site) (link, error) {
+				to := tt.says[at.address]
+				l := w.remember(at)
+				return &stubLink{referral: to, run: func(cmd doveadmproto.Command) (int, error) {
+					if to != "" {
+						return doveadmproto.Referral, nil
+					}
+					return l.(*stubLink).run(cmd)
+				}}, nil
+			})
+			var failed strings.Builder
+			w.show = &blamed{w.show, &failed}
+			code := w.run.run(t.Context())
+			if code != tt.code || !strings.Contains(failed.String(), tt.blame) || len(w.sent) != len(tt.sent) {
+				t.Errorf("exit %d, sent %v, %q; want %d, %v, %q", code, w.sent, failed.String(), tt.code, tt.sent, tt.blame)
+			}
+			for at, user := range tt.sent {
+				if got := strings.Join(w.sent[at], " "); got != user {
+					t.Errorf("%s got %q, want %q", at, got, user)
+				}
+			}
+		})
+	}
+}
+
+// blamed keeps what is said of users.
+type blamed struct {
+	display
+	text *strings.Builder
+}
+
+func (b *blamed) log(_ string, _ byte, text string) { b.text.WriteString(text) }

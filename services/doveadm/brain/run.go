@@ -20,6 +20,7 @@ type job struct {
 	n     int64 // its place in the list
 	user  string
 	as    string // the user's name on the server; "" is the same
+	hops  int    // referrals that were followed
 	steps []step
 }
 
@@ -38,6 +39,7 @@ type run struct {
 	feed    feed
 	first   *lane   // the server of who is not elsewhere
 	router  *router // nil: nobody is
+	sites   sites   // the other servers
 	steps   []step  // of every user; nil in a plan, where each has his own
 	name    string  // of the command, as on the wire
 	minor   int     // that a server must have
@@ -225,7 +227,7 @@ func (r *run) step(ctx, listing context.Context, ln *lane, l link, j *job, i int
 				return nil
 			}
 		}
-		if i == 0 && try == 1 {
+		if i == 0 && try == 1 && j.hops == 0 {
 			if err := r.journal.begin(j.user, !r.again); err != nil {
 				res.fail(doveadmproto.TempFail, err.Error())
 				res.skipped = true
@@ -244,6 +246,13 @@ func (r *run) step(ctx, listing context.Context, ln *lane, l link, j *job, i int
 		code, err := l.Run(ctx, cmd, r.input.reader(), k)
 		r.leave(l)
 		if err == nil {
+			if there, ok := r.referred(j, code, l.Referral()); ok {
+				if far := r.step(ctx, listing, there, nil, j, i, res); far != nil {
+					far.Close()
+					there.closed()
+				}
+				return l
+			}
 			k.close(code, l.Referral(), j.steps[i].planned)
 			return l
 		}
