@@ -70,6 +70,7 @@ fuzz:
 bench: build
 	$(GO) run ./test/bench
 	$(GO) run ./test/adminbench
+	$(GO) run ./test/authbench
 
 demo: build bin/test/standin
 	$(BUILD) -o bin/test/ ./test/demo
