@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 
-	"culver/internal/mechanism"
 	"culver/internal/password"
 )
 
@@ -52,23 +51,25 @@ func NewDecoys(key []byte) *Decoys {
 // then gets the answer that the last one gets.
 func (d *Decoys) Learn(stored string) {
 	if _, ok := password.Cleartext(stored); ok {
-		d.mu.Lock()
-		d.clear = true
-		d.mu.Unlock()
-		return
+		d.learnClear()
 	}
-	for _, m := range mechanism.All() {
-		if m.Plus {
-			if keys, err := password.SCRAMKeys(m.Schemes[0], stored); err == nil {
-				d.learn(m.Schemes[0], shape{keys.Iterations, len(keys.Salt)})
-			}
+	for _, scheme := range []string{"SCRAM-SHA-1", "SCRAM-SHA-256"} {
+		if keys, err := password.SCRAMKeys(scheme, stored); err == nil {
+			d.learn(scheme, keys)
 		}
 	}
 }
 
-func (d *Decoys) learn(scheme string, s shape) {
+func (d *Decoys) learnClear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.clear = true
+}
+
+func (d *Decoys) learn(scheme string, keys password.Keys) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := shape{keys.Iterations, len(keys.Salt)}
 	if known := d.shapes[scheme]; len(known) < maxShapes && !slices.Contains(known, s) {
 		d.shapes[scheme] = append(known, s)
 	}

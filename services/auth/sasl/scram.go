@@ -112,15 +112,20 @@ func (s *scram) lookUp(ctx context.Context, name, authzid string) error {
 	if err != nil && !errors.Is(err, ErrNoCredentials) {
 		return err
 	}
-	if s.real = err == nil; s.real {
-		s.Decoys.Learn(stored)
-	}
-	s.keys = s.Decoys.keys(s.scheme, s.Subject(name, authzid))
+	s.real = err == nil
+	decoy := s.Decoys.keys(s.scheme, s.Subject(name, authzid))
 	var clear bool
-	if s.clear, clear = password.Cleartext(stored); s.real && !clear {
-		if s.keys, err = password.SCRAMKeys(s.scheme, stored); err != nil {
-			return err
-		}
+	if s.clear, clear = password.Cleartext(stored); clear || !s.real {
+		stored = "{" + s.scheme + "}" + decoy.String() // and on as with anybody's
+	}
+	if s.keys, err = password.SCRAMKeys(s.scheme, stored); err != nil {
+		return err
+	}
+	switch {
+	case clear:
+		s.Decoys.learnClear()
+	case s.real:
+		s.Decoys.learn(s.scheme, s.keys)
 	}
 	return nil
 }

@@ -227,8 +227,8 @@ func TestDecoysHaveTheShapesOfAll(t *testing.T) {
 	t.Parallel()
 	d := NewDecoys([]byte("key"))
 	for i := range 2 * maxShapes {
-		d.learn("SCRAM-SHA-256", shape{5000 + i, 16})
-		d.learn("SCRAM-SHA-256", shape{5000 + i, 16})
+		d.learn("SCRAM-SHA-256", password.Keys{Iterations: 5000 + i, Salt: make([]byte, 16)})
+		d.learn("SCRAM-SHA-256", password.Keys{Iterations: 5000 + i, Salt: make([]byte, 16)})
 	}
 	seen := map[int]int{}
 	for i := range 1000 {
