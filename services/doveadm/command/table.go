@@ -323,7 +323,7 @@ var table = []Spec{
 			{Letter: 'l', Long: "list", Help: "list the schemes"},
 			{Letter: 'p', Long: "plaintext", Value: "password", Help: "the password, for all to see in the list of processes; asked for unless given"},
 			{Letter: 'r', Long: "rounds", Value: "number", Help: "how much work the hash is to be"},
-			{Letter: 's', Long: "scheme", Value: "scheme", Help: "the scheme"},
+			{Letter: 's', Long: "scheme", Value: "scheme", Help: "the scheme, ARGON2ID unless given; .hex or .b64 behind its name is the encoding"},
 			{Letter: 't', Long: "test-hash", Value: "hash", Help: "say whether the password has this hash"},
 			{Letter: 'u', Long: "user", Value: "user", Help: "the user, for schemes that need one"},
 			{Letter: 'V', Long: "verify", Help: "check the new hash before it is printed"},
