@@ -16,12 +16,13 @@ import (
 type daemon struct {
 	name     string
 	class    string // "lmtp" for a front that may ask for lmtp's workers; "" for no favours
-	network  bool   // that front has the network's listeners: each of its requests needs a ticket
+	network  bool   // that front has the network's listeners: see doors.go
 	key      string // all that it was started with, to tell whether a reload changes it
 	identity rootexec.Identity
 	spawners *rootexec.Pool
 
-	proc    *process // nil while there is none
+	proc *process // nil while there is none
+	doors
 	backoff roster.Backoff
 	retired bool
 }
@@ -37,6 +38,10 @@ func (m *Master) start(d *daemon) {
 	if d.name == "log" && m.logService != nil && !m.logService.gone {
 		return // two readers of one pipe would tear its lines: after the old one's death
 	}
+	if d.network && d.full() {
+		m.makeRoom(d)
+		return
+	}
 	if wait := time.Until(d.backoff.Until()); wait > 0 {
 		time.AfterFunc(wait, func() { m.do(func() { m.start(d) }) })
 		return
@@ -49,7 +54,10 @@ func (m *Master) start(d *daemon) {
 		return
 	}
 	d.proc = p
-	p.spoke = m.checkReady
+	p.spoke = func() {
+		m.checkReady()
+		m.entered(d, p)
+	}
 	p.died = func(status unix.WaitStatus) { m.daemonDied(d, p, status) }
 	p.hung = func() { m.daemonHungUp(d, p) }
 	if d.class != "" {
@@ -131,6 +139,9 @@ func (m *Master) daemonDied(d *daemon, p *process, status unix.WaitStatus) {
 	current := d.proc == p
 	if current {
 		d.proc = nil
+	}
+	if m.left(d, p, status) {
+		return
 	}
 	reason, bad := deathReason(status)
 	if bad || !p.draining {

@@ -180,9 +180,14 @@ func (m *Master) newDaemon(cfg *settings.Config, s settings.Service, part part, 
 	p.Env = append(p.Env, "GOMAXPROCS="+strconv.Itoa(daemonProcs(s.Name, s.Name == "lmtp" && frontDelivers(cfg))))
 	d := &daemon{name: s.Name, key: key, identity: who}
 	if workerPrograms[s.Name] != "" {
-		d.class, d.network = s.Name, part.class == settings.ClassNetwork // and vsz_limit is its workers': client_limit and spool_limit bound the front
+		d.class = s.Name // and vsz_limit is its workers': client_limit and spool_limit bound the front
 	} else {
 		p.VSZ = uint64(s.VSZ)
+	}
+	if part.class == settings.ClassNetwork {
+		// Each connection runs a command at a time, so more of them than there can be
+		// workers would only wait.
+		d.network, d.doors = true, newDoors(s.Processes)
 	}
 	if s.Name == "lmtp" {
 		if err := makeSpool(bag.String("spool_dir"), who); err != nil {

@@ -133,4 +133,7 @@ func (m *Master) retireDaemon(d *daemon) {
 	if d.proc != nil {
 		m.drain(d.proc)
 	}
+	for p := range d.inside {
+		m.drain(p)
+	}
 }

@@ -49,7 +49,9 @@ type Kind byte
 // From a child to the master.
 const (
 	// Status says how many more clients or accesses the child takes now, and
-	// how many it has finished in its life. The first one is the readiness.
+	// how many it has finished in its life. The first one is the readiness. A
+	// front of the network takes one client and ends; what it has served is 1 from
+	// when that client has logged in.
 	KindStatus Kind = iota + 1
 	// Request asks for a worker of a service for one user; fronts only. It is
 	// answered by one Answer of the same ID. One that serves the network needs a

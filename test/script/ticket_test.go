@@ -1,9 +1,11 @@
 package script
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,4 +176,89 @@ func TestAnAdministratorOfOneDomain(t *testing.T) {
 	if code, _, said := everything("expunge", "-S", address, "-u", "x@other.org", "mailbox", "INBOX", "all"); code != 0 {
 		t.Errorf("the shared password: got %d, %q", code, said)
 	}
+}
+
+// Each connection has a process of its own, so that none holds two logins; and the
+// place of one that says nothing is another's.
+func TestEachConnectionOfTheNetworkHasItsFront(t *testing.T) {
+	t.Parallel()
+	extra, address := doveadmOnTheNetwork(t, scratch(t))
+	c := prepared(t, mailtest.Options{Names: []string{"alice"}, Extra: extra + "service doveadm {\n  process_limit = 2\n}\n"})
+	a := started(t, c)
+	fronts := func(want int) (known int) {
+		t.Helper()
+		err := mailtest.Await(fmt.Sprintf("the moment with %d fronts of the network", want), patience, func() bool {
+			all, err := a.Processes("doveadm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := -1 // that of the host's own sockets
+			known = 0
+			for _, p := range all {
+				if p.User == "" {
+					n++
+				}
+				if p.Available == 0 && p.Total == 1 {
+					known++
+				}
+			}
+			return n == want
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return known
+	}
+	fronts(1)
+	first := greeted(t, address)
+	fronts(2) // one with a client, one that listens
+	fmt.Fprint(first, "PLAIN\tAGRvdmVhZG0Ac2VjcmV0\n")
+	if got := first.line(); got != "+" {
+		t.Fatalf("got %q, want +", got)
+	}
+	silent := greeted(t, address)
+	// All places are taken: whoever comes now gets the silent one's.
+	third := greeted(t, address)
+	fmt.Fprint(third, "PLAIN\tAGRvdmVhZG0Ac2VjcmV0\n")
+	if got := third.line(); got != "+" {
+		t.Errorf("got %q, want +", got)
+	}
+	if got := silent.line(); got != "EOF" {
+		t.Errorf("who says nothing got %q", got)
+	}
+	if got := fronts(2); got != 2 {
+		t.Errorf("%d of them have somebody who logged in, want 2", got)
+	}
+	first.Close()
+	third.Close()
+	fronts(1)
+}
+
+// peer is a client that speaks by hand.
+type peer struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (p *peer) line() string {
+	s, err := p.in.ReadString('\n')
+	if err != nil {
+		return "EOF"
+	}
+	return strings.TrimSuffix(s, "\n")
+}
+
+// greeted is one whom a front has answered.
+func greeted(t *testing.T, address string) *peer {
+	t.Helper()
+	conn := connect(t, "127.0.0.1", address)
+	p := &peer{conn, bufio.NewReader(conn)}
+	fmt.Fprint(p, "VERSION\tdoveadm-server\t1\t2\n")
+	if got := p.line(); !strings.HasPrefix(got, "VERSION") {
+		t.Fatalf("got %q", got)
+	}
+	if got := p.line(); got != "-" {
+		t.Fatalf("got %q, want -", got)
+	}
+	return p
 }

@@ -246,3 +246,37 @@ func TestLocalClientsNeedNoTicket(t *testing.T) {
 		t.Errorf("the master got the ticket %q", w.tickets[0])
 	}
 }
+
+// Who takes over a front of the network finds one login in it.
+func TestAFrontOfTheNetworkTakesOneClient(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.Single = true
+	w := startOn(t, o, "tcp", Listener{})
+	said := make(chan [2]int, 10)
+	go w.front.Report(func(available, served int) error {
+		said <- [2]int{available, served}
+		return nil
+	})
+	if got := <-said; got != [2]int{1, 0} {
+		t.Errorf("before anybody comes: %v", got)
+	}
+	c := w.in("doveadm", "secretpw")
+	for got := range said {
+		if got == [2]int{0, 1} {
+			break
+		}
+		if got != [2]int{0, 0} {
+			t.Fatalf("with its client: %v", got)
+		}
+	}
+	if other, err := net.Dial("tcp", w.addr.String()); err == nil {
+		other.Close()
+		t.Error("it listens for a second one")
+	}
+	if got, _ := c.ask("\tann\tsearch\tall\n"); !strings.HasSuffix(got, "\n+\n") {
+		t.Errorf("got %q", got)
+	}
+	c.Close()
+	<-w.served
+}

@@ -27,6 +27,7 @@ type house struct {
 	strangers int // of them who have not shown who they are
 	listeners []Listener
 	served    int
+	logins    int           // of those who were strangers
 	changed   chan struct{} // 1 deep: the numbers are not those last told
 	empty     sync.WaitGroup
 
@@ -69,6 +70,10 @@ func (f *Front) accept(l Listener) {
 		case err == nil:
 			pause = time.Millisecond
 			f.admit(c, l)
+			if f.Single { // the next connection is another process's
+				f.house.shut()
+				return
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // out of descriptors, most likely: sessions that end give some back
@@ -138,10 +143,21 @@ func (h *house) forget(s *session) {
 // known notes that a stranger is none any more.
 func (h *house) known(s *session) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if s.stranger {
 		s.stranger = false
 		h.strangers--
+	}
+	h.logins++
+	h.mu.Unlock()
+	h.notify()
+}
+
+// shut stops listening.
+func (h *house) shut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.listeners {
+		l.Close()
 	}
 }
 
@@ -163,18 +179,26 @@ func (h *house) notify() {
 }
 
 // Report calls tell with the numbers, at first and after changes, but at most
-// five times a second.
+// five times a second. One who serves a single connection tells at once when it
+// has come, and in place of what it has served that its client has logged in: the
+// master has another process listen, and where all places are taken it ends one
+// whose client has not.
 func (f *Front) Report(tell func(available, served int) error) {
 	h := &f.house
 	for {
 		h.mu.Lock()
 		available, served := h.limit-len(h.sessions), h.served
+		if f.Single {
+			available, served = available-served, h.logins
+		}
 		h.mu.Unlock()
 		if tell(available, served) != nil {
 			return
 		}
 		<-h.changed
-		time.Sleep(200 * time.Millisecond)
+		if !f.Single {
+			time.Sleep(200 * time.Millisecond)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // Options are the front's settings, typed.
 type Options struct {
 	Network       bool   // it serves the network: nobody is believed who has not logged in
+	Single        bool   // it serves one connection and ends: who takes it over finds one principal in it
 	AuthSocket    string // where auth judges who logs in, and gives tickets; "": nobody can
 	Allowed       []string
 	AuthTimeout   time.Duration
@@ -45,6 +46,7 @@ const (
 func OptionsOf(b finished.Bag) Options {
 	return Options{
 		Network:       b["class"] != "local",
+		Single:        b["class"] != "local",
 		AuthSocket:    b["auth_doveadm_path"],
 		Allowed:       b.List("doveadm_allowed_commands"),
 		AuthTimeout:   b.Duration("doveadm_auth_timeout"),

@@ -3,7 +3,7 @@
 // worker for each command, and relays between the two.
 //
 // Runs as:   the doveadm service user, which can read nobody's mail; one process
-// for the sockets of this host and another for the network.
+// for the sockets of this host, and one for each connection of the network.
 // Trusts:    the master for its workers' identity; auth for who a client is; a
 // client that is root or a private socket's owner, which may run any allowed
 // command for any user. One that logged in has auth's ticket for each command.
@@ -58,6 +58,9 @@ func New(o Options, w Workers, log Log) *Front {
 	// Below worker_queue_limit, so that many clients wait here, in the order in
 	// which they came, rather than be refused by a master whose queue is full.
 	f.asking = make(chan struct{}, max(1, o.QueueLimit-o.QueueLimit/10))
+	if o.Single {
+		o.ClientLimit = 1
+	}
 	f.house.init(o.ClientLimit, cmp.Or(o.drainRest, drainRest))
 	return f
 }
