@@ -49,6 +49,7 @@ type Options struct {
 	FirstUID int    // of the first user; as root each has one of its own
 	Single   bool   // all users have FirstUID, and mail_root is the folder of their homes
 	Users    string // the text of a users file, instead of Names: their homes are the caller's
+	Auth     string // another server's auth socket, instead of an auth service and its users
 	Sandbox  string // "" keeps the setting's default
 	Extra    string // text after everything else of the configuration; $DIR is Dir
 }
@@ -188,7 +189,11 @@ func own(err error, path string, uid int, root bool) error {
 func (c *Culver) settings(o Options, homes string, root bool) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	say("include %q {}", filepath.Join(Repository(), "conf.d", "*.conf"))
+	shipped := "*.conf"
+	if o.Auth != "" { // all but 20-auth.conf
+		shipped = "*-[^a]*.conf"
+	}
+	say("include %q {}", filepath.Join(Repository(), "conf.d", shipped))
 	say("base_dir = %q", filepath.Dir(c.Socket))
 	say("libexec_dir = %q", c.Bin)
 	say("log_path = %q", c.Log)
@@ -215,11 +220,17 @@ func (c *Culver) settings(o Options, homes string, root bool) string {
 			name string
 			uid  int
 		}{{"log", uidLog}, {"auth", uidAuth}, {"lmtp", uidLMTP}, {"doveadm", uidDoveadm}} {
-			say("service %s {\n  user = %d\n}", s.name, s.uid)
+			if s.name != "auth" || o.Auth == "" {
+				say("service %s {\n  user = %d\n}", s.name, s.uid)
+			}
 		}
 	}
-	for _, kind := range []string{"passdb", "userdb"} {
-		say("%s \"users\" {\n  path = %q\n}", kind, c.Passwd)
+	if o.Auth != "" {
+		say("auth_socket_path = %q", o.Auth)
+	} else {
+		for _, kind := range []string{"passdb", "userdb"} {
+			say("%s \"users\" {\n  path = %q\n}", kind, c.Passwd)
+		}
 	}
 	if o.Extra != "" { // a file of its own: it may set again what stands above
 		say("include \"more.conf\" {}")

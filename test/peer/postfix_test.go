@@ -82,6 +82,12 @@ transport_retry_time = 1s
 // startPostfix runs a Postfix that hands all mail for example.org to transport.
 func startPostfix(t *testing.T, transport string) *postfix {
 	t.Helper()
+	return startPostfixWith(t, transport, "", "")
+}
+
+// startPostfixWith gives it more configuration and services.
+func startPostfixWith(t *testing.T, transport, main, master string) *postfix {
+	t.Helper()
 	dir, err := mailtest.Scratch("")
 	if err != nil {
 		t.Fatal(err)
@@ -96,8 +102,8 @@ func startPostfix(t *testing.T, transport string) *postfix {
 	if out, err := exec.Command("chown", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
 		t.Fatalf("chown: %v: %s", err, out)
 	}
-	p.write(t, "main.cf", fmt.Sprintf(mainCF, dir, transport))
-	p.write(t, "master.cf", masterCF)
+	p.write(t, "main.cf", fmt.Sprintf(mainCF, dir, transport)+main)
+	p.write(t, "master.cf", masterCF+master)
 	p.run(t, "start")
 	t.Cleanup(func() {
 		if t.Failed() {

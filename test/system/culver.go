@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"culver/internal/mailtest"
 )
@@ -65,6 +66,16 @@ doveadm_password_file = %q
 	return &Culver{c, ports[0], filepath.Join(dir, "run", "doveadm-server"), ports[1]}, err
 }
 
+// StartCulverOn runs Culver in dir for the users of another server's auth, whose
+// socket belongs to the group mail.
+func StartCulverOn(dir, auth string) (*Culver, error) {
+	c, err := mailtest.Prepare(mailtest.Options{Dir: dir, Auth: auth, Extra: "service lmtp {\n  extra_groups = [\"mail\"]\n}\n"})
+	if err != nil {
+		return nil, err
+	}
+	return &Culver{Culver: c, Admin: filepath.Join(dir, "run", "doveadm-server")}, c.Start(false)
+}
+
 // Client gives Culver's doveadm on a host that has no Culver: its configuration,
 // in dir, names another server's auth socket and AdminPassword.
 func Client(dir, auth string) (func(input string, args ...string) (Said, error), error) {
@@ -78,5 +89,10 @@ func Client(dir, auth string) (func(input string, args ...string) (Said, error),
 
 // Doveadm runs Culver's own doveadm with its settings; input may be "".
 func (c *Culver) Doveadm(input string, args ...string) (Said, error) {
-	return say(input, append([]string{Program("doveadm"), "-c", c.Conf}, args...))
+	return c.DoveadmBy(nil, input, args...)
+}
+
+// DoveadmBy does so by a command that runs another, such as Hosts.Command.
+func (c *Culver) DoveadmBy(by []string, input string, args ...string) (Said, error) {
+	return say(input, append(append(slices.Clone(by), Program("doveadm"), "-c", c.Conf), args...))
 }

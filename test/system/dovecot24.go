@@ -3,27 +3,17 @@ package system
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
-
-	"culver/internal/mailtest"
 )
 
-// command gives the command line that runs a program of this Dovecot. One of
-// another release has its files below a root of its own; its folder and the
-// homes appear there under the paths that they have here, for that process alone.
+// command gives the command line that runs a program of this Dovecot. The folder
+// above its own is the one that the homes are in.
 func (d *Dovecot) command(program string, args ...string) []string {
 	if d.root == "" {
 		return append([]string{program}, args...)
 	}
-	const enter = `root=$1 shared=$2; shift 2
-mount --bind /dev "$root/dev"
-mount --bind /proc "$root/proc"
-mkdir -p "$root$shared"
-mount --bind "$shared" "$root$shared"
-exec chroot "$root" "$@"`
-	return append([]string{"unshare", "--mount", "sh", "-euc", enter, "sh", d.root, filepath.Dir(d.dir), program}, args...)
+	return within(d.root, filepath.Dir(d.dir), program, args...)
 }
 
 const dovecot24Conf = `
@@ -59,7 +49,7 @@ func StartDovecot24(dir string, users Users) (*Dovecot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.root, err = dovecot24Root(); err != nil {
+	if d.root, err = install("dovecot24"); err != nil {
 		return nil, err
 	}
 	conf := fmt.Sprintf(dovecot24Conf, dir, AdminPassword, d.AdminPort)
@@ -73,15 +63,4 @@ func StartDovecot24(dir string, users Users) (*Dovecot, error) {
 		st, err := os.Stat(d.Admin)
 		return err == nil && st.Mode()&os.ModeSocket != 0
 	})
-}
-
-// dovecot24Root is the folder with trixie's programs, which the first test that
-// needs them makes.
-func dovecot24Root() (string, error) {
-	script := filepath.Join(mailtest.Repository(), "scripts", "install-dovecot24")
-	root := filepath.Join(mailtest.Repository(), "bin", "test", "dovecot24")
-	if out, err := exec.Command(script, root).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", script, err, out)
-	}
-	return root, nil
 }

@@ -1,0 +1,277 @@
+package peer
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"culver/internal/mailtest"
+	"culver/test/system"
+)
+
+const (
+	guestMasters = "admin@example.org:{PLAIN}master pass::::::\n"
+	guestBroken  = "broken@example.org:{PLAIN}pass:::::: userdb_tempfail=yes\n"
+	guestNever   = "never@example.org:{PLAIN}pass:20900:20900::/var/empty::nologin reason=closed\n"
+)
+
+// dovecotForGuest is Dovecot's own auth at the places of a Dovecot that has none.
+func dovecotForGuest(t *testing.T, dir string, listeners map[string]string, users string) {
+	t.Helper()
+	masters := filepath.Join(dir, "masters")
+	conf := fmt.Sprintf("auth_master_user_separator = *\npassdb {\n  driver = passwd-file\n  args = %s\n  master = yes\n}\nservice auth {\n", masters)
+	for _, path := range listeners {
+		conf += fmt.Sprintf("  unix_listener %s {\n    mode = 0777\n  }\n", path)
+	}
+	d, err := system.StartDovecotAuth(filepath.Join(dir, "theirs"), "2.3", users, conf+"}\n")
+	if err == nil {
+		err = os.WriteFile(masters, []byte(guestMasters), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Stop() })
+	awaitSockets(t, d.Process, listeners)
+}
+
+// culverForGuest is ours.
+func culverForGuest(t *testing.T, dir string, listeners map[string]string, users string) {
+	t.Helper()
+	masters := filepath.Join(dir, "masters")
+	if err := os.WriteFile(masters, []byte(guestMasters), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	conf := fmt.Sprintf("auth_master_user_separator = \"*\"\npassdb \"masters\" {\n  driver = \"passwd-file\"\n  path = %q\n  master = yes\n}\nservice auth {\n", masters)
+	for role, path := range listeners {
+		mode := "0600"
+		if role == "login" { // Dovecot's folder lets only its login processes in
+			mode = "0666"
+		}
+		conf += fmt.Sprintf("  unix_listener %q {\n    type = %q\n    mode = %s\n  }\n", path, role, mode)
+	}
+	c, err := system.ConfigureCulver(filepath.Join(dir, "culver"), users, conf+"}\n")
+	if err == nil {
+		err = c.Start(false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
+		}
+	})
+	awaitSockets(t, c.Process, listeners)
+}
+
+func awaitSockets(t *testing.T, p *mailtest.Process, paths map[string]string) {
+	t.Helper()
+	for role, path := range paths {
+		if err := p.Until("the socket for "+role, 10*time.Second, func() bool { return isSocket(path) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The harness must hold with an auth service that is known to be right.
+func TestDovecotServesUsersOfAnotherDovecot(t *testing.T) {
+	t.Parallel()
+	checkGuest(t, "2.3", dovecotForGuest)
+}
+
+func checkGuest(t *testing.T, release string, serve func(t *testing.T, dir string, listeners map[string]string, users string)) {
+	needs(t)
+	mailtest.NeedProgram(t, "mmdebstrap", "mmdebstrap")
+	dir, users := someUsers(t, 2)
+	guest := filepath.Join(dir, "guest")
+	g, err := system.PrepareGuest(guest, release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir, system.GuestListeners(guest), users.Passwd()+guestBroken+guestNever)
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.Stop()
+		if t.Failed() {
+			t.Logf("end of Dovecot's log:\n%s", tail(g.Log(), 30))
+		}
+	})
+	checkLMTP(t, g.Socket)
+	for _, tt := range []struct{ name, command, want string }{
+		{"right password", "LOGIN user1@example.org pass", "OK"},
+		{"wrong password", "LOGIN user1@example.org wrong", "NO [AUTHENTICATIONFAILED]"},
+		{"nobody of that name", "LOGIN nobody@example.org pass", "NO [AUTHENTICATIONFAILED]"},
+		{"a user who may not log in", "LOGIN never@example.org pass", "NO"},
+		{"a source that does not know", "LOGIN broken@example.org pass", "NO"},
+		{"a master user with the separator", `LOGIN user1@example.org*admin@example.org "master pass"`, "OK"},
+		{"a master user with an authzid", "AUTHENTICATE PLAIN " + plainSASL("user1@example.org", "admin@example.org", "master pass"), "OK"},
+		{"a master user with a wrong password", "LOGIN user1@example.org*admin@example.org pass", "NO [AUTHENTICATIONFAILED]"},
+		{"a master user for nobody", `LOGIN nobody@example.org*admin@example.org "master pass"`, "NO"},
+		{"a master user as itself", `LOGIN admin@example.org "master pass"`, "NO [AUTHENTICATIONFAILED]"},
+	} {
+		t.Run("IMAP, "+tt.name, func(t *testing.T) {
+			t.Parallel()
+			checkIMAPLogin(t, g, tt.command, tt.want)
+		})
+	}
+	checkDoveadm(t, g.Doveadm, system.GuestListeners(guest), users)
+}
+
+// checkDoveadm runs the commands of a doveadm that ask auth at its sockets, whose
+// roles stand in the command lines.
+func checkDoveadm(t *testing.T, doveadm func(string, ...string) (system.Said, error), sockets map[string]string, users system.Users) {
+	for _, tt := range []struct {
+		args string
+		code int // -1: 75 in some releases, for the user who is broken
+		want string
+	}{
+		{"user user1@example.org", 0, users.HomeOf(1)},
+		{"user nobody@example.org", 67, ""},
+		{"user broken@example.org", 75, ""},
+		{"user user*", 0, "user1@example.org\nuser2@example.org\n"},
+		{"mailbox list -A", -1, "user2@example.org INBOX\n"},
+		{"auth test -a auth user1@example.org pass", 0, "auth succeeded"},
+		{"auth test -a auth user1@example.org wrong", 77, "auth failed"},
+		{"auth login -a login -m master user1@example.org pass", 0, "home=" + users.HomeOf(1)},
+		{"auth lookup -a userdb user1@example.org", 0, "user1@example.org"},
+		{"auth lookup -a userdb nobody@example.org", 67, ""},
+		{"auth cache flush -a master", 0, "cache entries flushed"},
+	} {
+		t.Run("doveadm "+tt.args, func(t *testing.T) {
+			t.Parallel()
+			words := strings.Fields(tt.args)
+			for i, w := range words {
+				if path, ok := sockets[w]; ok && i > 2 {
+					words[i] = path
+				}
+			}
+			said, err := doveadm("", words...)
+			if err != nil || tt.code >= 0 && said.Code != tt.code || !strings.Contains(said.Out+said.Err, tt.want) {
+				t.Errorf("got %+v (%v), want %d and %q", said, err, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func plainSASL(authzid, user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(authzid + "\x00" + user + "\x00" + password))
+}
+
+func checkLMTP(t *testing.T, socket string) {
+	t.Helper()
+	s, err := mailtest.Dial(socket, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := []string{"user1@example.org", "nobody@example.org", "broken@example.org", "user2@example.org"}
+	replies, err := s.Deliver("sender@example.net", to, "Subject: one\n\nText.\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"250 ", "550 5.1.1 ", "451 ", "250 "} {
+		if !strings.HasPrefix(replies[i], want) {
+			t.Errorf("mail to %s: got %q, want %q", to[i], replies[i], want)
+		}
+	}
+}
+
+// checkIMAPLogin runs one login; who is in must see the one message.
+func checkIMAPLogin(t *testing.T, g *system.Guest, command, want string) {
+	t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client())}}
+	conn, err := from.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.IMAPPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	c := textproto.NewConn(conn)
+	run := func(tag, command string) (all, last string) {
+		if command != "" {
+			c.PrintfLine("%s %s", tag, command)
+		}
+		for {
+			line, err := c.ReadLine()
+			if err == io.EOF { // 2.3's words about a failed REQUEST may be lost
+				return all, "NO word before the end"
+			}
+			if err != nil {
+				t.Fatalf("%s: %v after %q", command, err, all)
+			}
+			all += line + "\n"
+			if rest, ok := strings.CutPrefix(line, tag+" "); ok {
+				return all, rest
+			}
+		}
+	}
+	run("*", "")
+	if _, got := run("a", command); !strings.HasPrefix(got, want+" ") {
+		t.Errorf("%s: got %q, want %s", command, got, want)
+	} else if want == "OK" {
+		if all, _ := run("b", "SELECT INBOX"); !strings.Contains(all, "* 1 EXISTS\n") {
+			t.Errorf("SELECT: got %q, want one message", all)
+		}
+	}
+}
+
+// Our LMTP and doveadm serve the users of a Dovecot, which lets them in as
+// docs/compatibility.md has it.
+func TestOursOnDovecotsUsers(t *testing.T) {
+	t.Parallel()
+	for _, release := range []string{"2.3", "2.4"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			needs(t)
+			mailtest.NeedProgram(t, "mmdebstrap", "mmdebstrap")
+			dir, users := someUsers(t, 2)
+			d, err := system.StartDovecotAuth(filepath.Join(dir, "theirs"), release, users.Passwd()+guestBroken, `service auth {
+  unix_listener auth-culver-userdb {
+    mode = 0660
+    group = mail
+  }
+}
+`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				d.Stop()
+				if t.Failed() {
+					t.Logf("end of Dovecot's log:\n%s", tail(d.Log(), 30))
+				}
+			})
+			run := filepath.Dir(d.Auth)
+			sockets := map[string]string{
+				"userdb": filepath.Join(run, "auth-culver-userdb"), "master": filepath.Join(run, "auth-master"),
+				"login": filepath.Join(run, "auth-login"), "auth": filepath.Join(run, "auth-client"),
+			}
+			awaitSockets(t, d.Process, sockets)
+			c, err := system.StartCulverOn(filepath.Join(dir, "culver"), sockets["userdb"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := c.Stop(); err != nil {
+					t.Errorf("stop: %v", err)
+				}
+				if t.Failed() {
+					t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
+				}
+			})
+			checkLMTP(t, c.Socket)
+			checkDoveadm(t, c.Doveadm, sockets, users)
+		})
+	}
+}
