@@ -65,6 +65,13 @@ func (c *clientConn) take(id uint32) *login {
 	return l
 }
 
+// loggedIn gives a login that lives as long as its connection.
+func (c *clientConn) loggedIn(id uint32) *login {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.logins[id]
+}
+
 // registry has the login connections of all listeners by what they say their
 // process is. Several may say the same: the cookie, which only the server and
 // that one client know, tells them apart, so nobody gains by saying another's,
