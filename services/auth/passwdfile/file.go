@@ -10,11 +10,8 @@
 package passwdfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -23,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/maillog/logline"
+	"culver/services/auth/aside"
 )
 
 // Limits and times.
@@ -32,6 +30,13 @@ const (
 	lookEvery     = time.Second // least time between two looks at the file
 	spareMemory   = 32 << 20    // for all that is not the file
 	settleTime    = time.Second // a file written in place is read when it has rested so long
+
+	// patience is how long a look at the file may hold up lookups of users who
+	// are in the data from before. A small file is read in that time, so a
+	// change counts for the lookup that finds it.
+	patience = 2 * time.Millisecond
+	// waitTime is how long lookups wait for a look where no older data will do.
+	waitTime = 5 * time.Second
 )
 
 // ErrNoUser says that no line of a whole file names the user.
@@ -49,10 +54,22 @@ type File struct {
 	Memory int64 // what the process may have; 0: RLIMIT_DATA says
 
 	now  atomic.Pointer[state]
-	look sync.Mutex // held by who looks at the file and loads it
-	next time.Time  // when to look again
-	seen version    // what the last look saw
-	said string     // the complaint that was logged last
+	next atomic.Int64 // when to look again, in Unix nanoseconds
+
+	mu      sync.Mutex
+	looking *look // under way; nil when there is none
+	watched bool  // a timer looks, whether anybody asks or not
+
+	// The rest is used by the look under way.
+	seen version // what the last look saw
+	said string  // the complaint that was logged last
+}
+
+// look is one look at the file, and the loading of what is new. No lookup does
+// it: those who can be answered from older data need not wait.
+type look struct {
+	begun time.Time
+	done  chan struct{}
 }
 
 // state is what lookups see, replaced as a whole.
@@ -62,36 +79,25 @@ type state struct {
 	of    version
 }
 
-// version tells one state of the file from another. ctime sees what a touch or
-// cp -p hides; the kernel's own clock steps some milliseconds, so size counts too.
-type version struct {
-	dev, ino     uint64
-	size         int64
-	mtime, ctime int64
-}
-
 // Lookup gives the line of the user with exactly this name. The error is
 // ErrNoUser or ErrStale.
 func (f *File) Lookup(name string) (*Line, error) {
-	s := f.current(false)
-	if l := s.find(name); l != nil {
+	if l := f.current().find(name); l != nil {
 		return l, nil
 	}
-	// Before a user is called unknown, whoever is loading a new version now has to finish.
-	if s = f.current(true); s.whole {
-		if l := s.find(name); l != nil {
-			return l, nil
-		}
+	// Before a user is called unknown, a look under way has to finish.
+	s, settled := f.settled()
+	switch l := s.find(name); {
+	case l != nil:
+		return l, nil
+	case settled && s.whole:
 		return nil, ErrNoUser
-	}
-	if l := s.find(name); l != nil {
-		return l, nil
 	}
 	return nil, ErrStale
 }
 
 func (s *state) find(name string) *Line {
-	if s.data == nil {
+	if s == nil || s.data == nil {
 		return nil
 	}
 	return s.data.lookup(name)
@@ -100,7 +106,7 @@ func (s *state) find(name string) *Line {
 // Each calls yield with every user's line in the order of the file, each user
 // once. It is ErrStale when the file may say something else by now.
 func (f *File) Each(yield func(*Line) error) error {
-	s := f.current(true)
+	s, settled := f.settled()
 	if s.data == nil {
 		return ErrStale
 	}
@@ -116,7 +122,7 @@ func (f *File) Each(yield func(*Line) error) error {
 			return err
 		}
 	}
-	if !s.whole {
+	if !s.whole || !settled {
 		return ErrStale
 	}
 	return nil
@@ -132,30 +138,81 @@ func (f *File) Position(l *Line) string {
 	return fmt.Sprintf("%s:%d", f.Path, s.data.number(l.offset))
 }
 
-// current gives the state to answer from, looking at the file when it is time.
-// While somebody else looks, those who may use the older data do not wait.
-func (f *File) current(wait bool) *state {
-	switch s := f.now.Load(); {
-	case wait || s == nil:
-		f.look.Lock()
-	case !f.look.TryLock():
-		return s
-	}
-	defer f.look.Unlock()
+// current gives a state that is good enough for whom it names. When it is time
+// to look at the file it waits for that, but not long. A file that takes longer
+// to read is looked at in time, by a timer; nobody waits for it.
+func (f *File) current() *state {
 	s := f.now.Load()
-	if s == nil {
-		s = &state{}
-	}
-	now := f.clock()
-	if s != nil && now.Before(f.next) {
+	if s == nil || f.clock().UnixNano() < f.next.Load() {
 		return s
 	}
-	f.next = now.Add(lookEvery)
-	s = f.examine(s, now)
-	if f.now.Swap(s) != s && s.whole && len(s.data.text) > spareMemory {
-		debug.FreeOSMemory() // the old data; RLIMIT_DATA counts them until then
+	l, watched := f.look()
+	if l == nil || watched {
+		return f.now.Load()
 	}
-	return s
+	wait := time.NewTimer(patience - time.Since(l.begun))
+	defer wait.Stop()
+	select {
+	case <-l.done:
+	case <-wait.C:
+	}
+	return f.now.Load()
+}
+
+// settled waits until the file was looked at in its time, and gives what is in
+// it. It is false when that took too long: the state may be an old one then.
+func (f *File) settled() (*state, bool) {
+	settled := true
+	if l, _ := f.look(); l != nil {
+		wait := time.NewTimer(waitTime)
+		defer wait.Stop()
+		select {
+		case <-l.done:
+		case <-wait.C:
+			settled = false
+		}
+	}
+	if s := f.now.Load(); s != nil {
+		return s, settled
+	}
+	return &state{}, false
+}
+
+// look gives the look under way, which it begins when it is time; nil when none
+// is due.
+func (f *File) look() (*look, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.clock()
+	if f.looking == nil && (f.now.Load() == nil || now.UnixNano() >= f.next.Load()) {
+		f.looking = &look{time.Now(), make(chan struct{})}
+		go f.run(f.looking, now)
+	}
+	return f.looking, f.watched
+}
+
+// run looks at the file.
+func (f *File) run(l *look, now time.Time) {
+	old := f.now.Load()
+	if old == nil {
+		old = &state{}
+	}
+	s := f.examine(old, now)
+	f.now.Store(s)
+	f.next.Store(now.Add(lookEvery).UnixNano())
+	f.mu.Lock()
+	f.looking = nil
+	if s.data != old.data {
+		f.watched = time.Since(l.begun) > patience
+	}
+	if f.watched {
+		time.AfterFunc(lookEvery, func() { f.look() })
+	}
+	f.mu.Unlock()
+	close(l.done)
+	if s.data != old.data && len(s.data.text) > spareMemory {
+		aside.Run(debug.FreeOSMemory) // the old data; RLIMIT_DATA counts them until then
+	}
 }
 
 func (f *File) clock() time.Time {
@@ -227,7 +284,9 @@ func (f *File) fits(old *state, size int64) error {
 
 // accept makes text the data that lookups see.
 func (f *File) accept(text []byte, of version) *state {
-	data, twice := index(text)
+	var data *snapshot
+	var twice []duplicate
+	aside.Run(func() { data, twice = index(text) })
 	for _, d := range twice {
 		f.log(logline.Error, "passwd-file %s:%d: user %q is already named in line %d, which counts",
 			f.Path, data.number(d.offset), nameOf(text[d.offset:]), data.number(d.first))
@@ -261,59 +320,4 @@ func (f *File) log(l logline.Level, format string, args ...any) {
 	if f.Logf != nil {
 		f.Logf(l, format, args...)
 	}
-}
-
-// errMoving says that the file changed while it was read.
-var errMoving = errors.New("the file changed while it was read")
-
-// statFile looks by path; a FIFO or device is refused before anybody opens it.
-func statFile(path string) (version, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return version{}, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return versionOf(path, &st)
-}
-
-func versionOf(path string, st *unix.Stat_t) (version, error) {
-	v := version{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return v, fmt.Errorf("%s: not a regular file", path)
-	case st.Size == 0:
-		// What a full disk or a cut-off editor leaves. A file that shall name
-		// nobody has a comment in it.
-		return v, fmt.Errorf("%s: the file is empty (a comment line makes that deliberate)", path)
-	case st.Size > maxSize:
-		return v, fmt.Errorf("%s: %d bytes, want at most %d", path, st.Size, maxSize)
-	}
-	return v, nil
-}
-
-// readFile reads the version want of the file.
-func readFile(path string, want version) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text := make([]byte, want.size)
-	if _, err := io.ReadFull(file, text); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-			return nil, errMoving
-		}
-		return nil, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		return nil, err
-	}
-	if v, err := versionOf(path, &st); err != nil || v != want {
-		return nil, errMoving
-	}
-	if at := bytes.IndexByte(text, 0); at >= 0 {
-		// What a crash leaves of a file that was not synced.
-		return nil, fmt.Errorf("%s: NUL byte at offset %d", path, at)
-	}
-	return text, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"culver/internal/maillog/logline"
@@ -83,7 +84,11 @@ func (b *bench) rename(text string) {
 	}
 }
 
-func (b *bench) pass(d time.Duration) { b.time = b.time.Add(d) }
+// pass lets time pass, and the look at the file that is due then.
+func (b *bench) pass(d time.Duration) {
+	b.time = b.time.Add(d)
+	b.settled()
+}
 
 // want checks lookups: "alice=5000" for a uid, "bob=unknown", "carol=stale".
 func (b *bench) want(when string, answers ...string) {
@@ -171,6 +176,59 @@ func TestReload(t *testing.T) {
 		b.want("half written", "alice=stale", "bob=stale")
 		b.pass(2 * time.Second)
 		b.want("somebody does write files so", "alice=10001", "bob=1000")
+	})
+}
+
+// TestLoadBesideLookups blocks a load by the log, which hears of a name that is
+// there twice.
+func TestLoadBesideLookups(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, alice)
+		b.want("at start", "alice=5000", "bob=unknown")
+		loading, finish := make(chan struct{}), make(chan struct{})
+		b.Logf = func(logline.Level, string, ...any) {
+			close(loading)
+			<-finish
+		}
+		b.rename("alice:x:6000:1::/a::\n" + bob + bob)
+		b.time = b.time.Add(lookEvery)
+		b.want("a load has begun: who is known is answered from before", "alice=5000")
+		<-loading
+		b.want("again", "alice=5000")
+		b.want("who is not known then cannot be told for as long as anybody waits", "bob=stale", "carol=stale")
+		var listed []string
+		if err := b.Each(func(l *Line) error { listed = append(listed, l.Name); return nil }); err != ErrStale || !slices.Equal(listed, []string{"alice"}) {
+			t.Errorf("list: got %q, %v, want alice and ErrStale", listed, err)
+		}
+		found := make(chan *Line)
+		go func() {
+			l, _ := b.Lookup("bob")
+			found <- l
+		}()
+		synctest.Wait()
+		close(finish)
+		if l := <-found; l == nil || l.UID != "5001" {
+			t.Errorf("bob, who waited for the load: got %+v, want uid 5001", l)
+		}
+		b.want("loaded", "alice=6000", "bob=5001", "carol=unknown")
+	})
+}
+
+func TestLargeFileIsWatched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, alice+alice)
+		b.Now = nil
+		b.Logf = func(logline.Level, string, ...any) { time.Sleep(2 * patience) } // it takes long to load
+		b.want("at start", "alice=5000")
+		b.rename(strings.Replace(alice, "5000", "6000", 1) + alice)
+		time.Sleep(lookEvery + 4*patience)
+		b.want("nobody asked meanwhile", "alice=6000")
+		b.rename(alice)
+		time.Sleep(2 * lookEvery)
+		b.want("it loads at once now", "alice=5000")
+		time.Sleep(2 * lookEvery) // the timer ends
 	})
 }
 
