@@ -36,6 +36,7 @@ const (
 	MaxLine     = 1024 // with its line end: the longest user name, escaped, and room
 	MaxUser     = 255
 	MaxChecksum = 32
+	MaxRows     = 1 << 18
 )
 
 // Commands.
@@ -88,7 +89,8 @@ func ParseAttempt(args []string) (Attempt, error) {
 	if len(args) < 3 || len(args[1]) > MaxUser || len(args[2]) > MaxChecksum {
 		return Attempt{}, errArguments
 	}
-	a := Attempt{User: args[1], Checksum: args[2]}
+	// Copies: what is kept of a line must not keep the line.
+	a := Attempt{User: strings.Clone(args[1]), Checksum: strings.Clone(args[2])}
 	if args[0] == "" {
 		return a, nil
 	}

@@ -60,7 +60,9 @@ func (c *Client) After(ctx context.Context, a Attempt, o Outcome) error {
 func (c *Client) List(ctx context.Context, net string) (all []Penalty, err error) {
 	_, err = c.ask(ctx, func(args []string) error {
 		p, err := ParsePenalty(args)
-		all = append(all, p)
+		if all = append(all, p); len(all) > MaxRows {
+			return fmt.Errorf("more than %d rows", MaxRows)
+		}
 		return err
 	}, List, net)
 	return all, err
