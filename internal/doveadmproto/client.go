@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -23,7 +22,7 @@ type Options struct {
 	// StartTLS continues over TLS and gives that connection. With it nothing but
 	// the version is sent in the clear, and a server that would go on without is
 	// not believed.
-	StartTLS func() (net.Conn, error)
+	StartTLS func() (io.ReadWriter, error)
 	// Refuse is why the password is not to be sent on this connection; nil: it may.
 	Refuse error
 }

@@ -6,9 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"culver/internal/doveadmproto"
 )
@@ -76,9 +82,24 @@ type access struct {
 	authorities    string // a PEM file; "": the system's
 }
 
+// A host that is cut off says nothing, and a command may take an hour. So its
+// kernel is asked whether it is there, and half a minute without an answer is the
+// end of a connection; a cut that is mended sooner costs nothing.
+var alive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}
+
+func impatient(network, _ string, c syscall.RawConn) (err error) {
+	if !strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(patience/time.Millisecond))
+	})
+	return errors.Join(cerr, err)
+}
+
 // open connects and gets a connection ready for commands.
 func (o *access) open(ctx context.Context, network string, at site) (link, error) {
-	var d net.Dialer
+	d := net.Dialer{KeepAliveConfig: alive, Control: impatient}
 	conn, err := d.DialContext(ctx, network, at.address)
 	if err != nil {
 		return nil, err
@@ -96,7 +117,7 @@ func (o *access) open(ctx context.Context, network string, at site) (link, error
 		}
 	default:
 		raw := conn
-		options.StartTLS = func() (net.Conn, error) {
+		options.StartTLS = func() (io.ReadWriter, error) {
 			t, err := o.shake(ctx, raw, at)
 			if err == nil {
 				conn = t
