@@ -23,17 +23,18 @@ func ParseLine(text string) *Line {
 		return nil
 	}
 	// user:password:uid:gid:gecos:home:shell:extra fields, which may have colons.
-	f := strings.SplitN(text, ":", 8)
-	f = append(f, make([]string, 8-len(f))...)
-	l := &Line{Name: f[0], Password: f[1], UID: f[2], GID: f[3], Home: f[5]}
+	l, ignored := &Line{}, ""
+	for _, column := range [...]*string{&l.Name, &l.Password, &l.UID, &l.GID, &ignored, &l.Home, &ignored} {
+		*column, text, _ = strings.Cut(text, ":")
+	}
 	// The legacy form: an eighth column that is empty, then the mail location.
-	if mail, legacy := strings.CutPrefix(f[7], ":"); legacy {
+	if mail, legacy := strings.CutPrefix(text, ":"); legacy {
 		if mail != "" {
 			l.Extras = []string{"userdb_mail=" + mail}
 		}
 		return l
 	}
-	for extra := range strings.SplitSeq(f[7], " ") {
+	for extra := range strings.SplitSeq(text, " ") {
 		if extra != "" {
 			l.Extras = append(l.Extras, extra)
 		}
