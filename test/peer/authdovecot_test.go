@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,16 +18,18 @@ import (
 )
 
 const (
-	guestMasters = "admin@example.org:{PLAIN}master pass::::::\n"
-	guestBroken  = "broken@example.org:{PLAIN}pass:::::: userdb_tempfail=yes\n"
-	guestNever   = "never@example.org:{PLAIN}pass:20900:20900::/var/empty::nologin reason=closed\n"
+	guestMasters = "admin@example.org:{PLAIN}masterpass::::::\n" +
+		"elsewhere@example.org:{PLAIN}masterpass:::::: allow_users=*@example.net\n" +
+		"reader@example.org:{PLAIN}masterpass:::::: allow_users=*@example.org allow_commands=search,fetch\n"
+	guestBroken = "broken@example.org:{PLAIN}pass:::::: userdb_tempfail=yes\n"
+	guestNever  = "never@example.org:{PLAIN}pass:20900:20900::/var/empty::nologin reason=closed\n"
 )
 
 // dovecotForGuest is Dovecot's own auth at the places of a Dovecot that has none.
 func dovecotForGuest(t *testing.T, dir string, listeners map[string]string, users string) {
 	t.Helper()
 	masters := filepath.Join(dir, "masters")
-	conf := fmt.Sprintf("auth_master_user_separator = *\npassdb {\n  driver = passwd-file\n  args = %s\n  master = yes\n}\nservice auth {\n", masters)
+	conf := fmt.Sprintf("auth_mechanisms = plain scram-sha-256 cram-md5\nauth_master_user_separator = *\npassdb {\n  driver = passwd-file\n  args = %s\n  master = yes\n}\nservice auth {\n", masters)
 	for _, path := range listeners {
 		conf += fmt.Sprintf("  unix_listener %s {\n    mode = 0777\n  }\n", path)
 	}
@@ -48,7 +51,7 @@ func culverForGuest(t *testing.T, dir string, listeners map[string]string, users
 	if err := os.WriteFile(masters, []byte(guestMasters), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	conf := fmt.Sprintf("auth_master_user_separator = \"*\"\npassdb \"masters\" {\n  driver = \"passwd-file\"\n  path = %q\n  master = yes\n}\nservice auth {\n", masters)
+	conf := fmt.Sprintf("auth_mechanisms = [\"plain\", \"scram-sha-256\", \"cram-md5\"]\nauth_master_user_separator = \"*\"\npassdb \"masters\" {\n  driver = \"passwd-file\"\n  path = %q\n  master = yes\n}\nservice auth {\n", masters)
 	for role, path := range listeners {
 		mode := "0600"
 		if role == "login" { // Dovecot's folder lets only its login processes in
@@ -89,7 +92,7 @@ func TestDovecotServesUsersOfAnotherDovecot(t *testing.T) {
 	checkGuest(t, "2.3", dovecotForGuest)
 }
 
-func checkGuest(t *testing.T, release string, serve func(t *testing.T, dir string, listeners map[string]string, users string)) {
+func checkGuest(t *testing.T, release string, serve func(t *testing.T, dir string, listeners map[string]string, users string), more ...imapLogin) {
 	needs(t)
 	mailtest.NeedProgram(t, "mmdebstrap", "mmdebstrap")
 	dir, users := someUsers(t, 2)
@@ -109,29 +112,39 @@ func checkGuest(t *testing.T, release string, serve func(t *testing.T, dir strin
 		}
 	})
 	checkLMTP(t, g.Socket)
-	for _, tt := range []struct{ name, command, want string }{
+	w := &waits{t: t}
+	defer w.Wait()
+	for _, tt := range append(more, []imapLogin{
 		{"right password", "LOGIN user1@example.org pass", "OK"},
 		{"wrong password", "LOGIN user1@example.org wrong", "NO [AUTHENTICATIONFAILED]"},
 		{"nobody of that name", "LOGIN nobody@example.org pass", "NO [AUTHENTICATIONFAILED]"},
 		{"a user who may not log in", "LOGIN never@example.org pass", "NO"},
 		{"a source that does not know", "LOGIN broken@example.org pass", "NO"},
-		{"a master user with the separator", `LOGIN user1@example.org*admin@example.org "master pass"`, "OK"},
-		{"a master user with an authzid", "AUTHENTICATE PLAIN " + plainSASL("user1@example.org", "admin@example.org", "master pass"), "OK"},
+		{"a master user with the separator", "LOGIN user1@example.org*admin@example.org masterpass", "OK"},
+		{"a master user with an authzid", "AUTHENTICATE PLAIN " + plainSASL("user1@example.org", "admin@example.org", "masterpass"), "OK"},
 		{"a master user with a wrong password", "LOGIN user1@example.org*admin@example.org pass", "NO [AUTHENTICATIONFAILED]"},
-		{"a master user for nobody", `LOGIN nobody@example.org*admin@example.org "master pass"`, "NO"},
-		{"a master user as itself", `LOGIN admin@example.org "master pass"`, "NO [AUTHENTICATIONFAILED]"},
-	} {
-		t.Run("IMAP, "+tt.name, func(t *testing.T) {
-			t.Parallel()
-			checkIMAPLogin(t, g, tt.command, tt.want)
+		{"a master user for nobody", "LOGIN nobody@example.org*admin@example.org masterpass", "NO"},
+		{"a master user as itself", "LOGIN admin@example.org masterpass", "NO [AUTHENTICATIONFAILED]"},
+	}...) {
+		w.run("IMAP, "+tt.name, func(t *testing.T) {
+			s := openIMAP(t, g)
+			s.expect(t, tt.want, s.run(t, tt.command))
 		})
 	}
-	checkDoveadm(t, g.Doveadm, system.GuestListeners(guest), users)
+	for _, mechanism := range []string{"SCRAM-SHA-256", "CRAM-MD5"} {
+		for password, want := range map[string]string{"pass": "OK", "wrong": "NO [AUTHENTICATIONFAILED]"} {
+			w.run("IMAP, "+mechanism+" and "+password, func(t *testing.T) {
+				s := openIMAP(t, g)
+				s.expect(t, want, s.authenticate(t, mechanism, "user1@example.org", password))
+			})
+		}
+	}
+	checkDoveadm(w, g.Doveadm, system.GuestListeners(guest), users)
 }
 
 // checkDoveadm runs the commands of a doveadm that ask auth at its sockets, whose
 // roles stand in the command lines.
-func checkDoveadm(t *testing.T, doveadm func(string, ...string) (system.Said, error), sockets map[string]string, users system.Users) {
+func checkDoveadm(w *waits, doveadm func(string, ...string) (system.Said, error), sockets map[string]string, users system.Users) {
 	for _, tt := range []struct {
 		args string
 		code int // -1: 75 in some releases, for the user who is broken
@@ -149,8 +162,7 @@ func checkDoveadm(t *testing.T, doveadm func(string, ...string) (system.Said, er
 		{"auth lookup -a userdb nobody@example.org", 67, ""},
 		{"auth cache flush -a master", 0, "cache entries flushed"},
 	} {
-		t.Run("doveadm "+tt.args, func(t *testing.T) {
-			t.Parallel()
+		w.run("doveadm "+tt.args, func(t *testing.T) {
 			words := strings.Fields(tt.args)
 			for i, w := range words {
 				if path, ok := sockets[w]; ok && i > 2 {
@@ -187,40 +199,79 @@ func checkLMTP(t *testing.T, socket string) {
 	}
 }
 
-// checkIMAPLogin runs one login; who is in must see the one message.
-func checkIMAPLogin(t *testing.T, g *system.Guest, command, want string) {
+// imapLogin is one login and the beginning of its reply.
+type imapLogin struct{ name, command, want string }
+
+type imapSession struct{ *textproto.Conn }
+
+func openIMAP(t *testing.T, g *system.Guest) imapSession {
 	t.Helper()
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client())}}
 	conn, err := from.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.IMAPPort))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	c := textproto.NewConn(conn)
-	run := func(tag, command string) (all, last string) {
-		if command != "" {
-			c.PrintfLine("%s %s", tag, command)
+	s := imapSession{textproto.NewConn(conn)}
+	if _, err := s.ReadLine(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run gives what comes up to the reply, which is the last line.
+func (s imapSession) run(t *testing.T, command string) []string {
+	t.Helper()
+	if err := s.PrintfLine("a %s", command); err != nil {
+		t.Fatal(err)
+	}
+	return s.until(t, "a ")
+}
+
+// until reads lines up to one with one of these beginnings.
+func (s imapSession) until(t *testing.T, beginnings ...string) (all []string) {
+	t.Helper()
+	for {
+		line, err := s.ReadLine()
+		if err == io.EOF { // 2.3's words about a failed REQUEST may be lost
+			return append(all, "a NO word before the end")
 		}
-		for {
-			line, err := c.ReadLine()
-			if err == io.EOF { // 2.3's words about a failed REQUEST may be lost
-				return all, "NO word before the end"
-			}
-			if err != nil {
-				t.Fatalf("%s: %v after %q", command, err, all)
-			}
-			all += line + "\n"
-			if rest, ok := strings.CutPrefix(line, tag+" "); ok {
-				return all, rest
-			}
+		if err != nil {
+			t.Fatalf("%v after %q", err, all)
+		}
+		all = append(all, line)
+		if slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(line, b) }) {
+			return all
 		}
 	}
-	run("*", "")
-	if _, got := run("a", command); !strings.HasPrefix(got, want+" ") {
-		t.Errorf("%s: got %q, want %s", command, got, want)
+}
+
+func (s imapSession) authenticate(t *testing.T, mechanism, user, password string) []string {
+	t.Helper()
+	c := startSASL(t, mechanism, user, password)
+	defer c.stop()
+	line := strings.TrimSpace("a AUTHENTICATE " + mechanism + " " + c.says(t))
+	for {
+		if err := s.PrintfLine("%s", line); err != nil {
+			t.Fatal(err)
+		}
+		all := s.until(t, "a ", "+ ")
+		challenge, more := strings.CutPrefix(all[len(all)-1], "+ ")
+		if !more {
+			return all
+		}
+		line = c.answers(t, challenge)
+	}
+}
+
+// expect compares a login's reply; who is in must see the one message.
+func (s imapSession) expect(t *testing.T, want string, login []string) {
+	t.Helper()
+	if got := login[len(login)-1]; !strings.HasPrefix(got, "a "+want+" ") {
+		t.Errorf("got %q, want %s", got, want)
 	} else if want == "OK" {
-		if all, _ := run("b", "SELECT INBOX"); !strings.Contains(all, "* 1 EXISTS\n") {
+		if all := s.run(t, "SELECT INBOX"); !slices.Contains(all, "* 1 EXISTS") {
 			t.Errorf("SELECT: got %q, want one message", all)
 		}
 	}
@@ -271,7 +322,9 @@ func TestOursOnDovecotsUsers(t *testing.T) {
 				}
 			})
 			checkLMTP(t, c.Socket)
-			checkDoveadm(t, c.Doveadm, sockets, users)
+			w := &waits{t: t}
+			checkDoveadm(w, c.Doveadm, sockets, users)
+			w.Wait()
 		})
 	}
 }

@@ -54,5 +54,7 @@ func TestEximAuthenticatesWithDovecot(t *testing.T) {
 	t.Parallel()
 	m, dir := startExim(t)
 	dovecotSASL(t, saslServices(dir, dir, system.EximUID)["users"])
-	checkMechanisms(t, m, attempts[:2])
+	w := &waits{t: t}
+	checkMechanisms(w, m, attempts[:2])
+	w.Wait()
 }

@@ -57,5 +57,7 @@ func TestPostfixAuthenticatesWithDovecot(t *testing.T) {
 	m, private, uid := startSubmission(t)
 	dir, _ := someUsers(t, 0)
 	dovecotSASL(t, saslServices(dir, private, uid)["users"])
-	checkMechanisms(t, m, attempts[:2])
+	w := &waits{t: t}
+	checkMechanisms(w, m, attempts[:2])
+	w.Wait()
 }

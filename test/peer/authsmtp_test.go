@@ -1,28 +1,21 @@
 package peer
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/textproto"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"culver/internal/mailtest"
 )
 
 // An MTA's patience with auth, after which the client sees 454.
 const mtaPatience = 10 * time.Second
 
-// smtpLogin is an SMTP session in which a client of GNU SASL authenticates: its
-// mechanisms are nobody's of ours.
+// smtpLogin is an SMTP session in which somebody authenticates.
 type smtpLogin struct {
 	*textproto.Conn
 	mechanisms []string // what EHLO offered
@@ -68,53 +61,19 @@ func greetSMTP(t *testing.T, conn net.Conn, before ...string) *smtpLogin {
 // login runs one AUTH to its end.
 func (s *smtpLogin) login(t *testing.T, mechanism, user, password string) reply {
 	t.Helper()
-	program := mailtest.NeedProgram(t, "gsasl", "gsasl")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, program, "--quiet", "--client", "--mechanism="+mechanism, "--authentication-id="+user, "--password="+password,
-		"--service=smtp", "--hostname=mx.example.net", "--realm=", "--quality-of-protection=qop-auth")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pipe, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var complaint strings.Builder
-	c.Stderr = &complaint
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { // it would go on with a security layer
-		c.Process.Kill()
-		c.Wait()
-	}()
-	out := bufio.NewReader(pipe)
-	next := func() string {
-		line, err := out.ReadString('\n')
-		if err != nil {
-			c.Wait()
-			t.Fatalf("gsasl gives up on %s for %s: %v: %s", mechanism, user, err, complaint.String())
-		}
-		return strings.TrimSpace(line)
-	}
-	if said := next(); said != mechanism {
-		t.Fatalf("gsasl says %q, want %s", said, mechanism)
-	}
+	c := startSASL(t, mechanism, user, password)
+	defer c.stop()
+	first := c.says(t)
 	begun := time.Now()
-	err = s.PrintfLine("%s", strings.TrimSpace("AUTH "+mechanism+" "+next()))
+	err := s.PrintfLine("%s", strings.TrimSpace("AUTH "+mechanism+" "+first))
 	for err == nil {
 		var code int
 		var text string
-		if code, text, err = s.ReadResponse(0); code != 334 {
-			if err != nil {
-				break
-			}
+		if code, text, err = s.ReadResponse(0); err == nil && code != 334 {
 			return reply{code, text, time.Since(begun)}
 		}
-		if _, err = io.WriteString(in, text+"\n"); err == nil {
-			err = s.PrintfLine("%s", next())
+		if err == nil {
+			err = s.PrintfLine("%s", c.answers(t, text))
 		}
 	}
 	t.Fatalf("AUTH %s for %s: %v", mechanism, user, err)
@@ -164,40 +123,35 @@ func client() string {
 }
 
 // checkMechanisms makes the attempts by every mechanism that is to be there.
-func checkMechanisms(t *testing.T, m mta, attempts []attempt) {
-	if got := m.dial(t, "users", client()).mechanisms; !slices.Equal(got, m.offers) {
-		t.Errorf("EHLO offers %q, want %q", got, m.offers)
+func checkMechanisms(w *waits, m mta, attempts []attempt) {
+	w.t.Helper()
+	if got := m.dial(w.t, "users", client()).mechanisms; !slices.Equal(got, m.offers) {
+		w.t.Errorf("EHLO offers %q, want %q", got, m.offers)
 	}
 	for _, mechanism := range m.offers {
 		for _, a := range attempts {
-			t.Run(mechanism+", "+a.name, func(t *testing.T) {
-				t.Parallel()
-				a.check(t, m, client(), mechanism)
-			})
+			w.run(mechanism+", "+a.name, func(t *testing.T) { a.check(t, m, client(), mechanism) })
 		}
 	}
 }
 
 // checkPatience: a client who guesses is answered each time before the MTA gives
 // up, which would be a 454; and one whose auth cannot know is told to come again.
-func checkPatience(t *testing.T, m mta) {
-	t.Run("five failures in a row, then the right password", func(t *testing.T) {
-		t.Parallel()
+func checkPatience(w *waits, m mta) {
+	w.run("five failures in a row, then the right password", func(t *testing.T) {
 		from := client()
 		for i := range 5 {
 			attempt{service: "users", user: "right", password: fmt.Sprint("guess ", i), want: "535"}.check(t, m, from, "PLAIN")
 		}
 		attempts[0].check(t, m, from, "PLAIN")
 	})
-	t.Run("five unknown users in a row", func(t *testing.T) {
-		t.Parallel()
+	w.run("five unknown users in a row", func(t *testing.T) {
 		from := client()
 		for i := range 5 {
 			attempt{service: "users", user: fmt.Sprint("nobody", i), password: "x", want: "535"}.check(t, m, from, "PLAIN")
 		}
 	})
-	t.Run("the source stays away", func(t *testing.T) {
-		t.Parallel()
+	w.run("the source stays away", func(t *testing.T) {
 		from := client()
 		for range 8 {
 			attempts[3].check(t, m, from, "PLAIN")
