@@ -70,6 +70,16 @@ func (l *List) Remove(key string) {
 	*l = kept
 }
 
+// Import sets the fields of a text that has them with TABs between, as in the
+// fields passdb_import and userdb_import.
+func (l *List) Import(text string) {
+	for one := range strings.SplitSeq(text, "\t") {
+		if one != "" {
+			l.Set(Cut(one))
+		}
+	}
+}
+
 // Wire gives the fields as arguments of a reply.
 func (l List) Wire() []string {
 	out := make([]string, len(l))
@@ -115,26 +125,35 @@ func ParseTemplates(texts []string) (Templates, error) {
 	return ts, nil
 }
 
+// Expand gives the fields as they are written, their values filled in.
+func (ts Templates) Expand(v *vars.Values) (List, error) {
+	out := make(List, len(ts))
+	for i, t := range ts {
+		out[i] = t.field
+		if !isPath(t.field.Key) {
+			out[i].Value = t.value.Expand(v)
+			continue
+		}
+		path, err := t.value.ExpandPath(v)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Value = path
+	}
+	return out, nil
+}
+
 // AddTo sets the fields, expanded, in l.
 func (ts Templates) AddTo(l *List, v *vars.Values) error {
-	for _, t := range ts {
-		f := t.field
-		if isPath(f.Key) {
-			path, err := t.value.ExpandPath(v)
-			if err != nil {
-				return err
-			}
-			f.Value = path
-		} else {
-			f.Value = t.value.Expand(v)
-		}
+	more, err := ts.Expand(v)
+	for _, f := range more {
 		l.Set(f)
 	}
-	return nil
+	return err
 }
 
 // isPath says whether a field's value is used as a path, or begins with one.
 func isPath(key string) bool {
-	key, _, _ = strings.Cut(key, ":")
+	key, _, _ = strings.Cut(strings.TrimPrefix(key, "userdb_"), ":")
 	return key == "home" || key == "chdir" || key == "mail" || strings.HasPrefix(key, "mail_")
 }

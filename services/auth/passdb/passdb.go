@@ -33,9 +33,14 @@ var (
 
 // Entry is what a source has of a user.
 type Entry struct {
-	Password   string     // {SCHEME}hash; "" matches nothing
-	NoPassword bool       // nothing has to match
-	Fields     field.List // those for the userdb keep their prefix userdb_
+	Password   string // {SCHEME}hash; "" matches nothing
+	NoPassword bool   // nothing has to match
+	// Fields are as the source has them: of two with one key both are there, and
+	// suffixes such as :default are kept. Those for the userdb have their prefix userdb_.
+	Fields field.List
+	// Again asks once more, past what this entry came from, if that may be out of
+	// date: the password may have been changed since. nil: this is the latest.
+	Again func(context.Context) (Entry, error)
 }
 
 // Source can be asked what it has of a user. With ErrDisabled and ErrExpired
@@ -58,7 +63,9 @@ type Lister interface {
 	Each(ctx context.Context, canon func(string) (string, bool), yield func(name string) error) error
 }
 
-// Want is what is to be known.
+// Want is what is to be known. The password of a query is tested for the first
+// of them only, and only until a passdb has found it right and wants the next
+// ones to agree.
 type Want int
 
 const (

@@ -15,11 +15,9 @@ import (
 
 // PasswdFile is the driver passwd-file.
 type PasswdFile struct {
-	File      *passwdfile.Source
-	Key       vars.Template
-	Scheme    string // of passwords that name none
-	Defaults  field.Templates
-	Overrides field.Templates
+	File   *passwdfile.Source
+	Key    vars.Template
+	Scheme string // of passwords that name none
 }
 
 // Lookup implements Source. The uid and gid are not looked at: they are the userdb's.
@@ -31,23 +29,32 @@ func (p *PasswdFile) Lookup(_ context.Context, v *vars.Values) (Entry, error) {
 	case err != nil:
 		return Entry{}, err
 	}
-	var own []string
-	for _, x := range line.Extras {
-		if !strings.HasPrefix(x, "userdb_") {
-			own = append(own, x)
-		}
-	}
-	var f field.List
-	extras, err := field.ParseTemplates(own)
-	for _, add := range []field.Templates{p.Defaults, extras, p.Overrides} {
-		if err == nil {
-			err = add.AddTo(&f, v)
-		}
+	var fields field.List
+	extras, err := field.ParseTemplates(line.Extras)
+	if err == nil {
+		fields, err = extras.Expand(v)
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("%s: %w", position(), err)
 	}
-	return Entry{Password: password.WithScheme(line.Password, p.Scheme), Fields: f}, nil
+	return Entry{Password: stored(line.Password, p.Scheme), Fields: fields}, nil
+}
+
+// stored gives a password column its scheme. Old files say it by a number after
+// the hash (spec/auth.md 6.4).
+func stored(column, scheme string) string {
+	if prefix, _ := password.Split(column); prefix == "" && strings.HasSuffix(column, "]") {
+		if hash, number, ok := strings.Cut(strings.TrimSuffix(column, "]"), "["); ok {
+			switch number {
+			case "34":
+				return "{PLAIN-MD5}" + hash
+			case "56":
+				return "{DIGEST-MD5}" + hash
+			}
+			return "{CRYPT}" + hash
+		}
+	}
+	return password.WithScheme(column, scheme)
 }
 
 // Names implements Lister.

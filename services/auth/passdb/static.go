@@ -16,7 +16,6 @@ type Static struct {
 
 // Lookup implements Source.
 func (s *Static) Lookup(_ context.Context, v *vars.Values) (Entry, error) {
-	e := Entry{Password: s.Password, NoPassword: s.NoPassword}
-	err := s.Fields.AddTo(&e.Fields, v)
-	return e, err
+	fields, err := s.Fields.Expand(v)
+	return Entry{Password: s.Password, NoPassword: s.NoPassword, Fields: fields}, err
 }

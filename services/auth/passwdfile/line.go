@@ -12,6 +12,7 @@ type Line struct {
 	UID, GID string // as written: a number or a name
 	Home     string
 	Extras   []string // key or key=value, not yet expanded
+	Text     string   // all of it
 	offset   int
 }
 
@@ -23,7 +24,7 @@ func ParseLine(text string) *Line {
 		return nil
 	}
 	// user:password:uid:gid:gecos:home:shell:extra fields, which may have colons.
-	l, ignored := &Line{}, ""
+	l, ignored := &Line{Text: text}, ""
 	for _, column := range [...]*string{&l.Name, &l.Password, &l.UID, &l.GID, &ignored, &l.Home, &ignored} {
 		*column, text, _ = strings.Cut(text, ":")
 	}

@@ -32,6 +32,9 @@ func TestParseLine(t *testing.T) {
 		{"several spaces between extras", "bob:x:1:2::/h::  a=1   b ", &Line{Name: "bob", Password: "x", UID: "1", GID: "2", Home: "/h", Extras: []string{"a=1", "b"}}},
 		{"a # later is no comment", "bob:#x:1:2", &Line{Name: "bob", Password: "#x", UID: "1", GID: "2"}},
 	} {
+		if tt.want != nil {
+			tt.want.Text = strings.TrimSuffix(tt.in, "\r")
+		}
 		got := ParseLine(tt.in)
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)

@@ -13,13 +13,10 @@ import (
 
 // PasswdFile is the driver passwd-file. A line that names the user but has no
 // usable uid and gid, be it "user:password" alone, is a failure and not an
-// unknown user, unless default_fields or override_fields give the ids.
+// unknown user, unless another source or the block's fields give the ids.
 type PasswdFile struct {
-	File      *passwdfile.Source
-	Key       vars.Template // username_format
-	Defaults  field.Templates
-	Overrides field.Templates
-	IDs       IDs
+	File *passwdfile.Source
+	Key  vars.Template // username_format
 }
 
 // Lookup implements DB.
@@ -31,45 +28,36 @@ func (p *PasswdFile) Lookup(_ context.Context, v *vars.Values) (field.List, erro
 	case err != nil:
 		return nil, err
 	}
-	f, err := p.fields(line, v)
-	var refused *Refused
-	if err != nil && !errors.As(err, &refused) {
-		err = fmt.Errorf("%s: %w", position(), err)
-	}
-	return f, err
-}
-
-func (p *PasswdFile) fields(line *passwdfile.Line, v *vars.Values) (field.List, error) {
-	var f field.List
-	if err := p.Defaults.AddTo(&f, v); err != nil {
-		return nil, err
-	}
-	for _, column := range [...]field.Field{
-		{Key: "uid", Value: line.UID},
-		{Key: "gid", Value: line.GID},
-		{Key: "home", Value: line.Home}, // not expanded, as in Dovecot
-	} {
-		if column.Value != "" {
-			f.Set(column)
-		}
-	}
+	f := columns(line)
 	var extras []string
 	for _, x := range line.Extras {
 		if x, ok := strings.CutPrefix(x, "userdb_"); ok {
 			extras = append(extras, x)
 		}
 	}
-	more, err := field.ParseTemplates(extras)
-	if err == nil {
-		err = more.AddTo(&f, v)
+	if extras == nil {
+		return f, nil
 	}
+	templates, err := field.ParseTemplates(extras)
+	var more field.List
 	if err == nil {
-		err = p.Overrides.AddTo(&f, v)
+		more, err = templates.Expand(v)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", position(), err)
 	}
-	return p.IDs.complete(f)
+	return append(f, more...), nil
+}
+
+// columns gives those that are set. The home is not expanded, as in Dovecot.
+func columns(line *passwdfile.Line) field.List {
+	f := make(field.List, 0, 4)
+	for _, column := range [...]field.Field{{Key: "uid", Value: line.UID}, {Key: "gid", Value: line.GID}, {Key: "home", Value: line.Home}} {
+		if column.Value != "" {
+			f = append(f, column)
+		}
+	}
+	return f
 }
 
 // Names implements DB.

@@ -2,7 +2,6 @@ package userdb
 
 import (
 	"context"
-	"fmt"
 
 	"culver/services/auth/field"
 	"culver/services/auth/vars"
@@ -18,7 +17,6 @@ type Existence interface {
 // Static is the driver static: the same template for everybody.
 type Static struct {
 	Fields field.Templates
-	IDs    IDs
 	Users  Existence // nil: everybody exists (allow_all_users)
 }
 
@@ -29,15 +27,12 @@ func (s *Static) Lookup(ctx context.Context, v *vars.Values) (field.List, error)
 			return nil, err
 		}
 	}
-	var f field.List
-	if err := s.Fields.AddTo(&f, v); err != nil {
-		return nil, fmt.Errorf("userdb static: %w", err)
-	}
-	f, err := s.IDs.complete(f)
-	if err != nil {
-		return nil, fmt.Errorf("userdb static: %w", err)
-	}
-	return f, nil
+	return s.Fields.Expand(v)
+}
+
+// Login is Lookup for who has just proved to exist.
+func (s *Static) Login(_ context.Context, v *vars.Values, _ field.List) (field.List, error) {
+	return s.Fields.Expand(v)
 }
 
 // Names implements DB.

@@ -3,15 +3,13 @@
 // Runs as:   the auth service user; pure.
 // Trusts:    the administrator for the template's text.
 // Distrusts: the values: a user name put into a path must stay one name in it.
-// Speaks:    Dovecot 2.3's short and long forms with the modifiers L U T R X E
-// and offset.width; 2.4's pipes to lower, upper, username and domain.
+// Speaks:    Dovecot 2.3's short and long forms with modifiers, offset and width;
+// 2.4's pipes of filters. A password is nobody's variable: %w is not offered.
 package vars
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -46,45 +44,12 @@ type Template struct {
 type part struct {
 	text   string
 	value  func(*Values) string
-	change []func(string) string
+	change []change
+	field  bool // the value is the administrator's, from a source of users
 }
 
-// names of variables; each long name has Dovecot's aliases beside it.
-var long = map[string]func(*Values) string{
-	"user":        func(v *Values) string { return v.User },
-	"username":    func(v *Values) string { return localPart(v.User) },
-	"domain":      func(v *Values) string { return domain(v.User) },
-	"service":     func(v *Values) string { return v.Service },
-	"protocol":    func(v *Values) string { return v.Service },
-	"lip":         func(v *Values) string { return v.LocalIP },
-	"local_ip":    func(v *Values) string { return v.LocalIP },
-	"rip":         func(v *Values) string { return v.RemoteIP },
-	"remote_ip":   func(v *Values) string { return v.RemoteIP },
-	"lport":       func(v *Values) string { return v.LPort },
-	"local_port":  func(v *Values) string { return v.LPort },
-	"rport":       func(v *Values) string { return v.RPort },
-	"remote_port": func(v *Values) string { return v.RPort },
-	"session":     func(v *Values) string { return v.Session },
-}
-
-var short = map[byte]string{
-	'u': "user", 'n': "username", 'd': "domain", 's': "service",
-	'l': "lip", 'r': "rip", 'a': "lport", 'b': "rport",
-}
-
-// modifiers of the short form, applied in the order they are written.
-var modifiers = map[byte]func(string) string{
-	'L': lower,
-	'U': upper,
-	'T': func(s string) string { return strings.TrimRight(s, " \t\r\n") },
-	'R': reverse,
-	'X': func(s string) string { return hex.EncodeToString([]byte(s)) },
-	'E': strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`).Replace,
-}
-
-var filters = map[string]func(string) string{
-	"lower": lower, "upper": upper, "username": localPart, "domain": domain,
-}
+// change makes another value of one.
+type change func(string) string
 
 // Parse reads a template, refusing what Expand would not know.
 func Parse(text string) (Template, error) {
@@ -115,78 +80,84 @@ func parseVariable(s string) (part, string, error) {
 		return part{text: "%"}, rest, nil
 	}
 	var p part
-	cut, s, err := parseWidth(s)
+	w, s, err := parseWidth(s)
 	if err != nil {
 		return p, s, err
 	}
-	for s != "" && modifiers[s[0]] != nil {
-		p.change = append(p.change, modifiers[s[0]])
+	for s != "" && strings.IndexByte(Modifiers, s[0]) >= 0 {
+		p.change = append(p.change, w.modifier(s[0]))
 		s = s[1:]
 	}
-	if cut != nil {
-		p.change = append(p.change, cut)
+	if w.offset != 0 || w.size != 0 {
+		p.change = append(p.change, w.cut)
 	}
-	if s == "" {
+	switch {
+	case s == "":
 		return p, s, errors.New("a lone % at the end (write %% for a percent sign)")
-	}
-	if s[0] != '{' {
-		p.value = long[short[s[0]]]
+	case s[0] == 'w':
+		return p, s, errors.New("%w: a password is nobody's variable")
+	case s[0] == 'h':
+		return p, s, errors.New("%h: auth does not know the home (%%h is for those who do)")
+	case s[0] != '{':
+		p.value = variables[short[s[0]]]
 		if p.value == nil {
 			return p, s, fmt.Errorf("unknown variable %%%c", s[0])
 		}
 		return p, s[1:], nil
 	}
-	name, rest, closed := strings.Cut(s[1:], "}")
+	inner, rest, closed := cutBrace(s[1:])
 	if !closed {
 		return p, s, errors.New("%{ without }")
 	}
-	names := strings.Split(name, "|")
-	if p.value = long[strings.TrimSpace(names[0])]; p.value == nil {
-		return p, s, fmt.Errorf("unknown variable %%{%s}", names[0])
+	words, err := split(inner, '|')
+	if err != nil {
+		return p, s, fmt.Errorf("%%{%s}: %w", inner, err)
 	}
-	for _, n := range names[1:] {
-		f := filters[strings.TrimSpace(n)]
-		if f == nil {
-			return p, s, fmt.Errorf("unknown filter %q in %%{%s}", strings.TrimSpace(n), name)
-		}
-		p.change = append(p.change, f)
+	if p.value, err = lookup(words[0]); err != nil {
+		return p, s, err
 	}
+	p.field = strings.HasPrefix(words[0], "passdb:") || strings.HasPrefix(words[0], "userdb:")
+	changes, err := parseFilters(words[1:])
+	if err != nil {
+		return p, s, fmt.Errorf("%%{%s}: %w", inner, err)
+	}
+	// The pipe is inside the braces, what is before them comes after it.
+	p.change = append(changes, p.change...)
 	return p, rest, nil
 }
 
-// parseWidth reads "[offset.]width"; a negative offset counts from the end.
-func parseWidth(s string) (func(string) string, string, error) {
-	n := 0
-	for n < len(s) && (s[n] == '.' || s[n] == '-' || s[n] >= '0' && s[n] <= '9') {
-		n++
+// lookup gives the variable of a long name, "user" or "passdb:field:default".
+func lookup(name string) (func(*Values) string, error) {
+	if value := variables[name]; value != nil {
+		return value, nil
 	}
-	if n == 0 {
-		return nil, s, nil
+	db, field, ok := strings.Cut(name, ":")
+	if ok && field != "" && (db == "passdb" || db == "userdb") {
+		field, otherwise, _ := strings.Cut(field, ":")
+		return func(v *Values) string {
+			if v.Field != nil {
+				if s, ok := v.Field(db, field); ok {
+					return s
+				}
+			}
+			return otherwise
+		}, nil
 	}
-	from, size, both := strings.Cut(s[:n], ".")
-	if !both {
-		from, size = "0", s[:n]
+	if digest := filters[db]; digest != nil && variables[field] != nil && isDigest(db) {
+		value := variables[field]
+		return func(v *Values) string { return filters["hexlify"](digest(value(v))) }, nil
 	}
-	offset, err1 := strconv.Atoi(from)
-	width, err2 := strconv.Atoi(size)
-	if err1 != nil || err2 != nil || width < 0 {
-		return nil, s, fmt.Errorf("bad width %q", s[:n])
+	if name == "password" {
+		return nil, errors.New("%{password}: a password is nobody's variable")
 	}
-	return func(v string) string {
-		o := offset
-		if o < 0 {
-			o = max(0, len(v)+o)
-		}
-		v = v[min(o, len(v)):]
-		if width > 0 {
-			v = v[:min(width, len(v))]
-		}
-		return v
-	}, s[n:], nil
+	return nil, fmt.Errorf("unknown variable %%{%s}", name)
 }
 
 // Expand fills the template in.
 func (t Template) Expand(v *Values) string {
+	if len(t.parts) == 1 {
+		return t.parts[0].expand(v)
+	}
 	var b strings.Builder
 	for i := range t.parts {
 		b.WriteString(t.parts[i].expand(v))
@@ -199,8 +170,9 @@ func (t Template) Expand(v *Values) string {
 func (t Template) ExpandPath(v *Values) (string, error) {
 	var b strings.Builder
 	for i := range t.parts {
-		s := t.parts[i].expand(v)
-		if t.parts[i].value != nil && strings.ContainsAny(s, "/\x00") {
+		p := &t.parts[i]
+		s := p.expand(v)
+		if strings.IndexByte(s, 0) >= 0 || p.value != nil && !p.field && strings.IndexByte(s, '/') >= 0 {
 			return "", ErrPath
 		}
 		b.WriteString(s)
@@ -234,36 +206,4 @@ func (p *part) expand(v *Values) string {
 		s = f(s)
 	}
 	return s
-}
-
-func localPart(user string) string {
-	name, _, _ := strings.Cut(user, "@")
-	return name
-}
-
-func domain(user string) string {
-	_, d, _ := strings.Cut(user, "@")
-	return d
-}
-
-// lower and upper change ASCII letters only, as Dovecot does: a UTF-8 name keeps its bytes.
-func lower(s string) string { return mapASCII(s, 'A', 'Z', 'a'-'A') }
-func upper(s string) string { return mapASCII(s, 'a', 'z', 'A'-'a') }
-
-func mapASCII(s string, from, to byte, by int) string {
-	out := []byte(s)
-	for i, c := range out {
-		if c >= from && c <= to {
-			out[i] = byte(int(c) + by)
-		}
-	}
-	return string(out)
-}
-
-func reverse(s string) string {
-	out := []byte(s)
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
-	return string(out)
 }
