@@ -28,6 +28,11 @@ const (
 // says nothing about the password.
 var errRefused = errors.New("authentication failed")
 
+// refusedLogin is auth's word on it.
+type refusedLogin struct{ *authproto.Refused }
+
+func (refusedLogin) Is(target error) bool { return target == errRefused }
+
 // principal is who logged in on a session: auth's end of it gives a ticket for
 // each command, as far as that one's reach goes. It ends with the session.
 type principal struct {
@@ -72,7 +77,7 @@ func (s *session) login(line string) (*principal, error) {
 	switch {
 	case errors.As(err, &no):
 		auth.Close()
-		return nil, fmt.Errorf("%w: %w", errRefused, no)
+		return nil, refusedLogin{no}
 	case err != nil:
 		auth.Close()
 		return nil, err
