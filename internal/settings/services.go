@@ -24,7 +24,8 @@ func Builtins() []Builtin {
 			Defaults:  map[string]string{"executable": "anvil", "user": "$default_internal_user", "process_limit": "1"},
 			Listeners: map[string]map[string]string{"anvil": {"mode": "0660", "group": group}}},
 		{Name: "auth", Always: true, Single: true, Listens: true,
-			Defaults: map[string]string{"executable": "auth", "user": "culver-auth", "extra_groups": group, "process_limit": "1"},
+			// The test of a modern hash takes 64 MiB, and a file of users may be large.
+			Defaults: map[string]string{"executable": "auth", "user": "culver-auth", "extra_groups": group, "process_limit": "1", "vsz_limit": "1G"},
 			Listeners: map[string]map[string]string{
 				// Who may look up users: the fronts, by their group.
 				"auth-userdb": {"mode": "0660", "group": group},
