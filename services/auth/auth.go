@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"culver/internal/maillog/logline"
-	"culver/services/auth/passdb"
+	"culver/services/auth/attempt"
+	"culver/services/auth/cache"
 	"culver/services/auth/sasl"
-	"culver/services/auth/userdb"
 )
 
 // Logf logs one line; user is "" where none is meant.
@@ -29,15 +29,17 @@ type Logf func(l logline.Level, user, format string, args ...any)
 
 // Server answers from its sources. All fields are set before use.
 type Server struct {
-	Names        Names
-	Users        userdb.Chain
-	Passwords    passdb.Chain
+	*attempt.Judge
 	Logf         Logf
 	Mechanisms   []sasl.Mechanism // offered, in this order
 	Facts        sasl.Facts       // of the mechanisms' surroundings
 	Cleartext    bool             // a password may come over a line that is not secured
+	Verbose      bool             // log each refusal
 	FailureDelay time.Duration
-	Penalty      Penalties // nil counts nothing
+	Penalty      Penalties    // nil counts nothing
+	Cache        *cache.Cache // of the sources; nil keeps nothing
+	// Slow says that a source is not in memory, and may keep lookups waiting.
+	Slow bool
 	// LookupTimeout bounds a lookup, whatever the sources' own bounds.
 	LookupTimeout time.Duration
 	// Clients bounds the connections of all listeners together (client_limit).
@@ -94,7 +96,7 @@ func (s *Server) Serve(l net.Listener, role Role, sock Socket) {
 
 // ServeConn serves one connection that the master made: unrestricted, and
 // outside client_limit.
-func (s *Server) ServeConn(nc net.Conn) { s.start(nc, roles["master"], peer{}, func() {}) }
+func (s *Server) ServeConn(nc net.Conn) { s.start(nc, masterRole(), peer{}, func() {}) }
 
 func (s *Server) start(nc net.Conn, role Role, p peer, done func()) {
 	c := &conn{Server: s, role: role, peer: p, net: nc}

@@ -51,7 +51,10 @@ func settings(users string, extra finished.Bag) finished.Bag {
 		"auth_username_chars": testChars, "auth_default_realm": "",
 		"passdb/count": "1", "passdb/0/name": "users", "passdb/0/driver": "passwd-file", "passdb/0/path": users,
 		"userdb/count": "0", "auth_mechanisms": "plain\tlogin", "auth_allow_cleartext": "yes", "auth_failure_delay": "0",
-		"auth_lookup_timeout": "30000000000", "auth_penalty": "no",
+		"auth_lookup_timeout": "30000000000", "auth_penalty": "no", "auth_verbose": "no",
+		"auth_username_translation": "", "auth_master_user_separator": "", "auth_anonymous_username": "anonymous",
+		"auth_ssl_username_from_cert": "no", "auth_ssl_require_client_cert": "no", "doveadm_username": "doveadm", "doveadm_allowed_commands": "",
+		"auth_cache_size": "0", "auth_cache_ttl": "0", "auth_cache_negative_ttl": "0", "auth_cache_stale_ttl": "0",
 	}
 	for k, v := range extra {
 		b[k] = v

@@ -60,6 +60,8 @@ var clientCommands = map[string]func(*clientConn, []string) error{
 	"AUTH":   (*clientConn).auth,
 	"CONT":   (*clientConn).cont,
 	"CANCEL": (*clientConn).cancel,
+	"TICKET": (*clientConn).ticket,
+	"ENDED":  (*clientConn).ended,
 }
 
 // talkClient is the life of a client connection.

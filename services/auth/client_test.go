@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"culver/services/auth/attempt"
 	"culver/services/auth/field"
 	"culver/services/auth/sasl"
 )
@@ -127,7 +128,8 @@ func mechanisms() []sasl.Mechanism {
 // frontDesk is a server whose users are those of judged.
 func frontDesk(logf Logf) *Server {
 	return &Server{
-		Logf: logf, Mechanisms: mechanisms(), Cleartext: true, FailureDelay: 2 * time.Second,
+		Judge: &attempt.Judge{},
+		Logf:  logf, Mechanisms: mechanisms(), Cleartext: true, FailureDelay: 2 * time.Second,
 		try: func(_ Role, a asked) Try { return &judged{asked: a} },
 	}
 }

@@ -24,6 +24,8 @@ type login struct {
 	asked
 	result Result
 	timer  *time.Timer // nil: it lives as long as the connection
+
+	tickets int // given out whose ENDED has not come; the reading goroutine's
 }
 
 // keep has a login wait for what follows. The mutex is held.
@@ -134,10 +136,11 @@ func (c *conn) finishLogin(r *request) error {
 		return nil
 	}
 	r.name, r.vars = l.result.User, l.values
-	r.vars.User = l.result.User
+	r.vars.User, r.vars.OrigUser = l.result.User, l.result.Original
+	r.vars.MasterUser, r.vars.AuthUser = l.result.Master, l.result.AuthUser
 	ctx, cancel := c.lookupContext()
 	defer cancel()
-	fields, err := c.Users.Lookup(ctx, &r.vars)
+	fields, err := c.Users.Login(ctx, &r.vars, l.result.Fields)
 	if err != nil {
 		c.refuse(r, err)
 		return nil

@@ -33,7 +33,7 @@ var roles = map[string]Role{
 	"userdb":      {Name: "userdb", Commands: lookups, Local: true},
 	"master": {Name: "master", Local: true, Commands: map[string]command{
 		"USER": (*conn).user, "PASS": (*conn).pass, "LIST": (*conn).list,
-		"CACHE-FLUSH": (*conn).cacheFlush, "REQUEST": (*conn).finishLogin,
+		"CACHE-FLUSH": (*conn).cacheFlush, "CACHE-STATUS": (*conn).cacheStatus, "REQUEST": (*conn).finishLogin,
 	}},
 }
 

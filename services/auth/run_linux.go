@@ -16,7 +16,7 @@ import (
 	"culver/internal/maillog/logline"
 	"culver/internal/settings/finished"
 	"culver/internal/worker"
-	"culver/services/auth/sasl"
+	"culver/services/auth/attempt"
 )
 
 // drainTime bounds the end: lookups take microseconds, lists are cut.
@@ -32,13 +32,7 @@ func Run(p *worker.Process) int {
 		logf(logline.Fatal, "", "%v", err)
 		return worker.ExitConfig
 	}
-	s.try = func(_ Role, a asked) Try { return &byPassword{Server: s, asked: a} }
-	s.offer(p.Settings, func(m sasl.Mechanism) error {
-		if !m.Plaintext() {
-			return errors.New("only passwords can be judged yet")
-		}
-		return nil
-	})
+	s.Audit = func(r attempt.Record) { logline.Print(logline.Audit, r.Session, r.Target, "%s", r) }
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGINT)

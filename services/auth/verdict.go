@@ -97,6 +97,9 @@ func (x *exchange) refused(err error) verdict {
 		}
 		x.Logf(logline.Error, no.User, "login of %q by %s: %v: temporary failure", no.User, x.mechanism, no.Err)
 	}
+	if x.Verbose && !a.internal {
+		x.Logf(logline.Info, no.User, "%v (%s, rip=%s, session=%q)", err, x.mechanism, x.values.RemoteIP, x.values.Session)
+	}
 	for _, f := range no.Fields {
 		if !hidden(f.Key) && f.Key != "pass" && f.Key != "master" && f.Key != "reason" {
 			a.fields = append(a.fields, f)
