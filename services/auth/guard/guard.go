@@ -67,7 +67,7 @@ func newGuard(o Options) *guard {
 		Timeout:       pause,
 		ReadyToTrip:   g.trips,
 		OnStateChange: g.changed,
-		IsSuccessful:  answered,
+		IsSuccessful:  Answered,
 		IsExcluded:    func(err error) bool { return errors.Is(err, errLeft) },
 	})
 	return g
@@ -81,9 +81,9 @@ var (
 	errLeft    = errors.New("nobody waits for the answer any more")
 )
 
-// answered tells an answer from a failure of the source. What a source says of
+// Answered tells an answer from a failure of the source. What a source says of
 // one user is an answer.
-func answered(err error) bool {
+func Answered(err error) bool {
 	var refused *userdb.Refused
 	return err == nil || errors.As(err, &refused) ||
 		errors.Is(err, userdb.ErrUnknown) || errors.Is(err, passdb.ErrMismatch) || errors.Is(err, passdb.ErrDisabled) ||
@@ -120,7 +120,7 @@ func (g *guard) note(user string, err error) {
 	defer g.mu.Unlock()
 	switch {
 	case errors.Is(err, errLeft):
-	case answered(err):
+	case Answered(err):
 		g.reset()
 	default:
 		g.last = err
@@ -145,7 +145,7 @@ func do[T any](ctx context.Context, g *guard, user string, ask func(context.Cont
 		return v, nil
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return v, g.open()
-	case answered(err):
+	case Answered(err):
 		return v, err
 	}
 	return v, fmt.Errorf("%s: %w", g.Name, err)
@@ -178,7 +178,7 @@ func timed[T any](ctx context.Context, g *guard, ask func(context.Context) (T, e
 	}()
 	select {
 	case a := <-got:
-		if a.err != nil && !answered(a.err) && limited.Err() != nil {
+		if a.err != nil && !Answered(a.err) && limited.Err() != nil {
 			return none, g.ended(ctx, nil) // it heeded its context, whatever it calls that
 		}
 		return a.v, a.err
@@ -201,7 +201,7 @@ func (g *guard) ended(ctx context.Context, why error) error {
 
 // scrub takes a password out of an error that a source made with it.
 func scrub(err error, password string) error {
-	if err == nil || password == "" || answered(err) || !strings.Contains(err.Error(), password) {
+	if err == nil || password == "" || Answered(err) || !strings.Contains(err.Error(), password) {
 		return err
 	}
 	return errors.New(strings.ReplaceAll(err.Error(), password, "***"))

@@ -180,7 +180,7 @@ func TestASourceThatHangs(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				worst = max(worst, time.Since(began))
-				if err == nil || answered(err) {
+				if err == nil || Answered(err) {
 					t.Errorf("got %v of a source that hangs", err)
 				}
 			})
