@@ -170,7 +170,7 @@ func named(l Link, err error) error {
 
 // ask gives what a link adds, with what there is already.
 func (r *run) ask(ctx context.Context, l Link) (*vars.Values, field.List, error) {
-	all := append(field.List{}, r.fields...)
+	all := append(make(field.List, 0, len(r.fields)+4), r.fields...)
 	v := r.values
 	if r.passed != nil || len(all) > 0 || len(l.Defaults) > 0 || len(l.Overrides) > 0 {
 		v = r.seen(&all)
