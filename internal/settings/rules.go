@@ -1,12 +1,14 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"culver/internal/mailstore/maildir"
 	"culver/internal/spelling"
+	"culver/internal/variable"
 )
 
 // Variables in templates: letters of the short form, names of the long one.
@@ -15,13 +17,9 @@ type variables struct {
 	names   []string
 }
 
-var (
-	userVariables = variables{"undslrmp", []string{"user", "username", "domain", "domain_first", "domain_last",
-		"service", "protocol", "lip", "rip", "local_ip", "remote_ip", "mech", "mechanism", "session", "pid"}}
-	// spec/lmtp.md 19
-	deliverVariables = variables{"$msfpwetu", []string{"msgid", "subject", "from", "from_envelope", "to_envelope",
-		"size", "vsize", "delivery_time", "session_time", "storage_id", "session", "user", "msg"}}
-)
+// spec/lmtp.md 19
+var deliverVariables = variables{"$msfpwetu", []string{"msgid", "subject", "from", "from_envelope", "to_envelope",
+	"size", "vsize", "delivery_time", "session_time", "storage_id", "session", "user", "msg"}}
 
 // Template is a text with variables: %u, %Lu, %1n, %2.2Ln, %{user}; %% is a
 // percent sign.
@@ -38,6 +36,30 @@ func Template(known variables) Type {
 			}
 		}
 	})
+}
+
+// UserTemplate is a text with the variables of users in the auth service.
+func UserTemplate() Type {
+	return single("text with variables", Quote, func(s string) (string, error) { return s, userTemplate(s) })
+}
+
+// userTemplate asks the code that will read the text.
+func userTemplate(s string) error {
+	_, err := variable.Parse(s)
+	var unknown *variable.UnknownError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &unknown):
+		return Fault{err.Error(), ""}
+	case unknown.Short:
+		return faultf("known are "+variables{letters: variable.Letters()}.list(), "unknown variable %q", "%"+unknown.Name)
+	}
+	hint := ""
+	if near := spelling.Nearest(unknown.Name, variable.Names()); near != "" {
+		hint = fmt.Sprintf("did you mean %%{%s}?", near)
+	}
+	return faultf(hint, "unknown variable %q", "%{"+unknown.Name+"}")
 }
 
 // skip reads one variable, without its percent sign, and gives what follows.
@@ -112,7 +134,7 @@ func fieldPair(s string) error {
 	if name, _, ok := strings.Cut(s, "="); !ok || name == "" || strings.ContainsAny(name, " \t") {
 		return faultf(`such as "uid=1000"`, "%q is not NAME=VALUE", s)
 	}
-	return nil
+	return userTemplate(s)
 }
 
 // translation is pairs of characters, from and to.

@@ -46,10 +46,10 @@ func limitRows() []Setting {
 		{Name: "default_client_limit", Type: Count(1, 1000000), Default: "4096", Help: "client_limit of services that set none."},
 		{Name: "default_idle_kill", Type: Time(time.Second, 1000*time.Hour, "never"), Default: "60s", Help: "idle_kill of services that set none."},
 		{Name: "default_vsz_limit", Type: Size(LeastVSZ, true), Default: "256M", Help: "vsz_limit of services that set none. 0 is no limit."},
-		{Name: "first_valid_uid", Type: Count(0, maxID), Default: "500", Help: "A mail user with a lower uid is refused, whoever asks for it. uid 0 is always refused."},
-		{Name: "last_valid_uid", Type: Count(0, maxID), Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
-		{Name: "first_valid_gid", Type: Count(0, maxID), Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
-		{Name: "last_valid_gid", Type: Count(0, maxID), Default: "0", Help: "As last_valid_uid, for groups."},
+		{Name: "first_valid_uid", Type: Count(0, maxID), For: "auth", Default: "500", Help: "A mail user with a lower uid is refused, whoever asks for it. uid 0 is always refused."},
+		{Name: "last_valid_uid", Type: Count(0, maxID), For: "auth", Default: "0", Help: "A mail user with a higher uid is refused. 0 is no bound."},
+		{Name: "first_valid_gid", Type: Count(0, maxID), For: "auth", Default: "1", Help: "As first_valid_uid, for groups. gid 0 is always refused."},
+		{Name: "last_valid_gid", Type: Count(0, maxID), For: "auth", Default: "0", Help: "As last_valid_uid, for groups."},
 		{Name: "worker_queue_limit", Type: Count(1, 1000000), Default: "2000", For: "lmtp doveadm-server", Help: "Deliveries and doveadm commands that may wait for a worker at one time. Beyond it the answer is 451 4.3.2, and 75 to a command. A front asks for nine tenths of it at one time; the others wait with it, first come first served."},
 		{Name: "worker_queue_timeout", Type: Time(time.Second, 279*time.Second), Default: "60s", For: "lmtp doveadm-server", Help: "How long a delivery or doveadm command may wait for a worker before the answer is 451 4.3.2, or 75."},
 	}
@@ -150,7 +150,7 @@ func authRows() []Setting {
 	return []Setting{
 		{Name: "auth_socket_path", Type: BasePath(), Default: "auth-userdb", For: "lmtp doveadm-server", Help: "The socket where users are looked up. It may be another server's."},
 		{Name: "auth_mechanisms", Type: SomeOf(mechanismNames()...), Default: "plain\tlogin", For: "auth", Help: "SASL mechanisms that are offered, in this order. One that no passdb can serve is a fault of the configuration."},
-		{Name: "auth_username_format", Type: Template(userVariables), Default: "%Lu", For: "auth", Help: "How a name becomes the user's name: %Lu is the whole of it in lower case, %n the part before the @."},
+		{Name: "auth_username_format", Type: UserTemplate(), Default: "%Lu", For: "auth", Help: "How a name becomes the user's name: %Lu is the whole of it in lower case, %n the part before the @."},
 		{Name: "auth_username_chars", Type: String(), Default: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@", For: "auth", Help: "Characters that a user name may hold. Empty: all."},
 		{Name: "auth_username_translation", Type: translation(), For: "auth", Help: "Characters that are replaced in a name before all else, in pairs: \"#@/@\" makes @ of # and of /."},
 		{Name: "auth_default_realm", Type: String(), For: "auth", Help: "Domain of names without one."},

@@ -71,8 +71,8 @@ func databaseRows(kind string) []Setting {
 	fields := Setting{Name: "fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Drivers: "static", Help: `Fields of every user, such as "uid=1000", "gid=1000", "home=/srv/mail/%d/%n".`}
 	rows := []Setting{
 		{Name: "driver", Type: Word(drivers...), Must: true, For: "auth", Help: "The kind of source."},
-		{Name: "path", Type: PathTemplate(userVariables), For: "auth", Drivers: "passwd-file", Help: "The passwd-file. With variables, such as /etc/culver/users/%d, each of their values has a file of its own; users of such files cannot be listed."},
-		{Name: "username_format", Type: Template(userVariables), Default: "%u", For: "auth", Drivers: "passwd-file", Help: "How the user's name is written in the file."},
+		{Name: "path", Type: PathTemplate(), For: "auth", Drivers: "passwd-file", Help: "The passwd-file. With variables, such as /etc/culver/users/%d, each of their values has a file of its own; users of such files cannot be listed."},
+		{Name: "username_format", Type: UserTemplate(), Default: "%u", For: "auth", Drivers: "passwd-file", Help: "How the user's name is written in the file."},
 		{Name: "default_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold unless the source gives them."},
 		{Name: "override_fields", Type: List("NAME=VALUE", fieldPair), For: "auth", Help: "Fields that hold whatever the source gives."},
 		{Name: "username_filter", Type: Words("masks", nil), For: "auth", Help: "Only users whose names match one of the masks are asked for here; ! before a mask excludes."},

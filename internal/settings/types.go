@@ -214,8 +214,8 @@ func Path() Type {
 }
 
 // PathTemplate is a Path with variables: one file for each of their values.
-func PathTemplate(known variables) Type {
-	file, text := Path(), Template(known)
+func PathTemplate() Type {
+	file, text := Path(), UserTemplate()
 	return Type{Name: "absolute path with variables", write: file.write, canon: func(v Value) (string, error) {
 		if _, err := text.canon(v); err != nil {
 			return "", err

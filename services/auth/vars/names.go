@@ -4,17 +4,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"culver/internal/variable"
 )
 
 // variables by their long names, each with its aliases: 2.3's and 2.4's words.
 var variables = allVariables()
-
-// short forms of the variables.
-var short = map[byte]string{
-	'u': "user", 'n': "username", 'd': "domain", 's': "service",
-	'l': "lip", 'r': "rip", 'a': "lport", 'b': "rport",
-	'm': "mech", 'c': "secured", 'k': "cert", 'p': "pid",
-}
 
 func allVariables() map[string]func(*Values) string {
 	all := map[string]func(*Values) string{}
@@ -56,7 +51,7 @@ func allVariables() map[string]func(*Values) string {
 		"auth_":     func(v *Values) string { return v.AuthUser },
 	} {
 		all[prefix+"user"] = user
-		for name, part := range map[string]change{"username": BeforeAt, "domain": AfterAt, "domain_first": domainFirst, "domain_last": domainLast} {
+		for name, part := range map[string]func(string) string{"username": BeforeAt, "domain": AfterAt, "domain_first": variable.DomainFirst, "domain_last": variable.DomainLast} {
 			all[prefix+name] = func(v *Values) string { return part(user(v)) }
 		}
 	}
@@ -64,25 +59,10 @@ func allVariables() map[string]func(*Values) string {
 }
 
 // BeforeAt gives a name without its domain.
-func BeforeAt(user string) string {
-	name, _, _ := strings.Cut(user, "@")
-	return name
-}
+func BeforeAt(user string) string { return variable.BeforeAt(user) }
 
 // AfterAt gives the domain of a name, "" where it has none.
-func AfterAt(user string) string {
-	_, d, _ := strings.Cut(user, "@")
-	return d
-}
+func AfterAt(user string) string { return variable.AfterAt(user) }
 
 // FromAt gives the domain of a name with its @.
 func FromAt(user string) string { return user[len(BeforeAt(user)):] }
-
-// Of a name with several @, domainFirst gives the part after the first of them.
-func domainFirst(user string) string { return BeforeAt(AfterAt(user)) }
-
-// domainLast gives the part after the last @.
-func domainLast(user string) string {
-	_, d, _ := strings.Cut(user, "@")
-	return d[strings.LastIndexByte(d, '@')+1:]
-}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"culver/internal/variable"
 )
 
 // ErrPath says that a value would climb or branch out of its place in a path.
@@ -44,113 +46,47 @@ type Template struct {
 type part struct {
 	text   string
 	value  func(*Values) string
-	change []change
+	change []func(string) string
 	field  bool // the value is the administrator's, from a source of users
 }
 
-// change makes another value of one.
-type change func(string) string
-
 // Parse reads a template, refusing what Expand would not know.
 func Parse(text string) (Template, error) {
+	read, err := variable.Parse(text)
+	if err != nil {
+		return Template{}, fmt.Errorf("%q: %w", text, err)
+	}
 	t := Template{raw: text}
-	for text != "" {
-		i := strings.IndexByte(text, '%')
-		if i < 0 {
-			i = len(text)
-		}
-		if i > 0 {
-			t.parts = append(t.parts, part{text: text[:i]})
-			text = text[i:]
-			continue
-		}
-		p, rest, err := parseVariable(text[1:])
-		if err != nil {
-			return Template{}, fmt.Errorf("%q: %w", t.raw, err)
+	for _, r := range read {
+		p := part{text: r.Text, change: r.Change}
+		if r.Name != "" {
+			p.value = lookup(r.Name)
+			p.field = strings.HasPrefix(r.Name, "passdb:") || strings.HasPrefix(r.Name, "userdb:")
 		}
 		t.parts = append(t.parts, p)
-		text = rest
 	}
 	return t, nil
 }
 
-// parseVariable reads what follows a percent sign.
-func parseVariable(s string) (part, string, error) {
-	if rest, ok := strings.CutPrefix(s, "%"); ok {
-		return part{text: "%"}, rest, nil
-	}
-	var p part
-	w, s, err := parseWidth(s)
-	if err != nil {
-		return p, s, err
-	}
-	for s != "" && strings.IndexByte(Modifiers, s[0]) >= 0 {
-		p.change = append(p.change, w.modifier(s[0]))
-		s = s[1:]
-	}
-	if w.offset != 0 || w.size != 0 {
-		p.change = append(p.change, w.cut)
-	}
-	switch {
-	case s == "":
-		return p, s, errors.New("a lone % at the end (write %% for a percent sign)")
-	case s[0] == 'w':
-		return p, s, errors.New("%w: a password is nobody's variable")
-	case s[0] == 'h':
-		return p, s, errors.New("%h: auth does not know the home (%%h is for those who do)")
-	case s[0] != '{':
-		p.value = variables[short[s[0]]]
-		if p.value == nil {
-			return p, s, fmt.Errorf("unknown variable %%%c", s[0])
-		}
-		return p, s[1:], nil
-	}
-	inner, rest, closed := cutBrace(s[1:])
-	if !closed {
-		return p, s, errors.New("%{ without }")
-	}
-	words, err := split(inner, '|')
-	if err != nil {
-		return p, s, fmt.Errorf("%%{%s}: %w", inner, err)
-	}
-	if p.value, err = lookup(words[0]); err != nil {
-		return p, s, err
-	}
-	p.field = strings.HasPrefix(words[0], "passdb:") || strings.HasPrefix(words[0], "userdb:")
-	changes, err := parseFilters(words[1:])
-	if err != nil {
-		return p, s, fmt.Errorf("%%{%s}: %w", inner, err)
-	}
-	// The pipe is inside the braces, what is before them comes after it.
-	p.change = append(changes, p.change...)
-	return p, rest, nil
-}
-
 // lookup gives the variable of a long name, "user" or "passdb:field:default".
-func lookup(name string) (func(*Values) string, error) {
+func lookup(name string) func(*Values) string {
 	if value := variables[name]; value != nil {
-		return value, nil
+		return value
 	}
-	db, field, ok := strings.Cut(name, ":")
-	if ok && field != "" && (db == "passdb" || db == "userdb") {
-		field, otherwise, _ := strings.Cut(field, ":")
-		return func(v *Values) string {
-			if v.Field != nil {
-				if s, ok := v.Field(db, field); ok {
-					return s
-				}
-			}
-			return otherwise
-		}, nil
-	}
-	if digest := filters[db]; digest != nil && variables[field] != nil && isDigest(db) {
+	db, field, _ := strings.Cut(name, ":")
+	if variable.IsDigest(db) {
 		value := variables[field]
-		return func(v *Values) string { return filters["hexlify"](digest(value(v))) }, nil
+		return func(v *Values) string { return variable.Digest(db, value(v)) }
 	}
-	if name == "password" {
-		return nil, errors.New("%{password}: a password is nobody's variable")
+	field, otherwise, _ := strings.Cut(field, ":")
+	return func(v *Values) string {
+		if v.Field != nil {
+			if s, ok := v.Field(db, field); ok {
+				return s
+			}
+		}
+		return otherwise
 	}
-	return nil, fmt.Errorf("unknown variable %%{%s}", name)
 }
 
 // Expand fills the template in.

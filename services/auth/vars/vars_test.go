@@ -2,8 +2,10 @@ package vars
 
 import (
 	"errors"
-	"strings"
+	"slices"
 	"testing"
+
+	"culver/internal/variable"
 )
 
 func TestExpand(t *testing.T) {
@@ -60,21 +62,22 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+// TestNames: what a configuration may name there is, and nothing else.
+func TestNames(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
-		"%": "a lone %", "a%": "a lone %", "%q": "unknown variable %q", "%{nope}": "unknown variable %{nope}",
-		"%{user": "%{ without }", "%{user|rot13}": `unknown filter "rot13"`, "%L": "a lone %", "%9": "a lone %",
-		"%1.2.3n": "bad width", "%99999n": "bad width", "%--2.1n": "bad width",
-		"%w": "nobody's variable", "%{password}": "nobody's variable", "%h": "does not know the home",
-		"%{}": "something is missing", "%{user|}": "something is missing", "%{passdb:}": "unknown variable",
-		"%{user|lower(1)}": "takes no arguments", "%{user|default(1,2)}": "takes one value", "%{user|substr}": "wants an offset",
-		"%{user|substr(x)}": "are no numbers", "%{user|lfill(1,ab)}": "one character", "%{user|lfill(9999999)}": "is no width",
-		"%{user|truncate(-1)}": "wants a length", "%{user|default('x}": "%{ without }", "%{user|truncate(1}": "not closed",
-		"%{sha256;rounds=9:user}": "unknown variable", "%5L3n": "unknown variable",
-	} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want %q in it", text, err, want)
+	for _, name := range variable.Names() {
+		if variables[name] == nil {
+			t.Errorf("%s: known to package variable, and not here", name)
+		}
+	}
+	for name := range variables {
+		if !slices.Contains(variable.Names(), name) {
+			t.Errorf("%s: known here, and not to package variable", name)
+		}
+	}
+	for _, letter := range variable.Letters() {
+		if _, err := Parse("%" + string(letter)); err != nil {
+			t.Error(err)
 		}
 	}
 }

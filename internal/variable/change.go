@@ -1,4 +1,4 @@
-package vars
+package variable
 
 import (
 	"crypto/md5"
@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Modifiers are the letters that may stand before a short form.
-const Modifiers = "LUEXRNHMDT"
+// modifiers are the letters that may stand before a short form.
+const modifiers = "LUEXRNHMDT"
 
 // maxWidth bounds what a template can make of a value.
 const maxWidth = 4096
@@ -162,7 +162,7 @@ func ldapDN(s string) string { return strings.ReplaceAll(s, ".", ",dc=") }
 // Filters of Dovecot 2.4's pipes that take nothing.
 var filters = map[string]change{
 	"lower": lower, "upper": upper, "reverse": reverse, "ldap_dn": ldapDN,
-	"username": BeforeAt, "domain": AfterAt, "domain_first": domainFirst, "domain_last": domainLast,
+	"username": BeforeAt, "domain": AfterAt, "domain_first": DomainFirst, "domain_last": DomainLast,
 	"hexlify": func(s string) string { return hex.EncodeToString([]byte(s)) },
 	"base64":  func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"md5":     func(s string) string { h := md5.Sum([]byte(s)); return string(h[:]) },
@@ -205,7 +205,7 @@ func parseFilters(words []string) ([]change, error) {
 		default:
 			return nil, fmt.Errorf("unknown filter %q", name)
 		}
-		raw = isDigest(name)
+		raw = IsDigest(name)
 	}
 	if raw { // a digest is bytes: it is written in hex unless it is told how
 		all = append(all, filters["hexlify"])
@@ -213,9 +213,13 @@ func parseFilters(words []string) ([]change, error) {
 	return all, nil
 }
 
-func isDigest(filter string) bool {
-	return strings.HasPrefix(filter, "md5") || strings.HasPrefix(filter, "sha")
+// IsDigest says whether a filter gives the bytes of a digest.
+func IsDigest(filter string) bool {
+	return filter == "md5" || filter == "sha1" || filter == "sha256" || filter == "sha512"
 }
+
+// Digest gives a digest in hex.
+func Digest(name, s string) string { return hex.EncodeToString([]byte(filters[name](s))) }
 
 // parseArgs reads "'x', 3)" after a bracket.
 func parseArgs(text string, called bool) ([]string, error) {
