@@ -78,9 +78,10 @@ func EachIn(source *passwdfile.Source, key vars.Template, canon func(string) (st
 	if file == nil {
 		return ErrNoList
 	}
+	var v vars.Values
 	return file.Each(func(l *passwdfile.Line) error {
 		name, ok := canon(l.Name)
-		if !ok || key.Expand(&vars.Values{User: name}) != l.Name {
+		if v.User = name; !ok || key.Expand(&v) != l.Name {
 			return nil
 		}
 		return yield(name)
