@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,16 +24,26 @@ const (
 	writeTimeout = 30 * time.Minute // for a client that does not read its list
 )
 
+// maxLookups bounds those of one connection that are under way while a source is
+// slow. At the bound nothing more is read from it.
+const maxLookups = 128
+
 // conn is one connection. The requests of the master protocol are answered in
-// their order; for those of the client protocol see clientConn.
+// their order, but for lookups where a source may be slow (Server.Slow): those may
+// overtake each other, as the protocol has it. For the client protocol see clientConn.
 type conn struct {
 	*Server
 	role    Role
 	peer    peer
 	net     net.Conn
 	r       *bufio.Reader
-	w       *bufio.Writer
-	stopped atomic.Bool // nothing more is to be read
+	w       *bufio.Writer // nil when nothing is buffered
+	stopped atomic.Bool   // nothing more is to be read
+	writeBy time.Time     // the deadline of writes
+
+	mu    sync.Mutex // of w
+	under sync.WaitGroup
+	turns chan struct{} // one for each lookup under way
 }
 
 // stop has the connection end once what it has asked is answered.
@@ -68,6 +79,7 @@ func (c *conn) serve() {
 		err = c.talkClient()
 	} else {
 		err = c.talk()
+		c.under.Wait()
 		c.flush()
 	}
 	// A client that left is no news. What it sent is not logged: it may be a password.
@@ -77,8 +89,7 @@ func (c *conn) serve() {
 }
 
 func (c *conn) talk() error {
-	c.r = bufio.NewReaderSize(c.net, authproto.MaxServerRequest)
-	c.w = bufio.NewWriterSize(c.net, 2*authproto.MaxReply)
+	c.r = bufio.NewReaderSize(c.net, lineBuffer)
 	c.readBy(time.Now().Add(helloTimeout))
 	c.write("VERSION", strconv.Itoa(authproto.MajorVersion), strconv.Itoa(authproto.MinorVersion))
 	c.write("SPID", strconv.Itoa(os.Getpid()))
@@ -109,14 +120,7 @@ func (c *conn) line() (string, error) {
 			return "", err
 		}
 	}
-	p, err := c.r.ReadSlice('\n')
-	switch {
-	case err == nil:
-		return string(p[:len(p)-1]), nil
-	case errors.Is(err, bufio.ErrBufferFull):
-		return "", fmt.Errorf("%w: line longer than %d bytes", errInput, authproto.MaxServerRequest)
-	}
-	return "", err
+	return readLine(c.r, authproto.MaxServerRequest)
 }
 
 func (c *conn) answer(line string) error {
@@ -131,30 +135,110 @@ func (c *conn) answer(line string) error {
 	return run(c, &request{Request: parsed})
 }
 
-func (c *conn) flush() error {
-	c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return c.w.Flush()
+// lookup answers one request, now, or beside those that follow where a source may
+// be slow: who waits for one source shall not hold up who needs another.
+func (c *conn) lookup(answer func()) {
+	if !c.Slow {
+		answer()
+		return
+	}
+	if c.turns == nil {
+		c.turns = make(chan struct{}, maxLookups)
+	}
+	c.turns <- struct{}{}
+	c.under.Go(func() {
+		answer()
+		c.flush()
+		<-c.turns
+	})
 }
 
-// write adds one line to the buffer; an error shows at the next flush.
+func (c *conn) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.push()
+}
+
+// room is flush where a reply might not fit any more.
+func (c *conn) room() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fits()
+}
+
+// fits sends what is buffered where a reply might not fit any more.
+func (c *conn) fits() error {
+	if c.out().Available() < authproto.MaxReply {
+		return c.push()
+	}
+	return nil
+}
+
+// writers are the buffers of connections that are being answered; an idle one has
+// none.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 2*authproto.MaxReply) }}
+
+func (c *conn) out() *bufio.Writer {
+	if c.w == nil {
+		c.w = writers.Get().(*bufio.Writer)
+		c.w.Reset(c.net)
+	}
+	return c.w
+}
+
+// push sends what is buffered; the mutex is held. Setting a timer costs as much as
+// a lookup in memory, so the deadline is moved once in a while.
+func (c *conn) push() error {
+	if c.w == nil {
+		return nil
+	}
+	if by := time.Now().Add(writeTimeout); by.Sub(c.writeBy) > writeTimeout/30 {
+		c.writeBy = by
+		c.net.SetWriteDeadline(by)
+	}
+	err := c.w.Flush()
+	if err == nil { // an error stays where it is
+		writers.Put(c.w)
+		c.w = nil
+	}
+	return err
+}
+
+// write adds one line to the buffer; an error shows at the next flush. The mutex
+// is held, or nobody else writes yet.
 func (c *conn) write(fields ...string) {
-	c.w.Write(append(tabline.Append(c.w.AvailableBuffer(), fields...), '\n'))
+	w := c.out()
+	w.Write(append(tabline.Append(w.AvailableBuffer(), fields...), '\n'))
 }
 
 // reply answers a request. A line that Dovecot's clients would choke on becomes
 // a failure of this one user instead of the end of everybody's connection.
 func (c *conn) reply(r *request, verb string, args ...string) {
-	if c.w.Available() < authproto.MaxReply {
-		c.flush() // an error stays in c.w
-	}
-	line := tabline.Append(c.w.AvailableBuffer(), verb, strconv.FormatUint(uint64(r.ID), 10))
+	c.replyFields(r, verb, args, nil)
+}
+
+// replyFields is reply with fields after the arguments.
+func (c *conn) replyFields(r *request, verb string, args []string, fields field.List) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fits() // an error stays in c.w
+	line := tabline.Append(c.out().AvailableBuffer(), verb, strconv.FormatUint(uint64(r.ID), 10))
 	for _, a := range args {
 		line = append(line, '\t')
 		line = tabline.Append(line, a)
 	}
-	if len(line) >= authproto.MaxReply || len(args)+2 > authproto.MaxFields {
+	for _, f := range fields {
+		line = append(line, '\t')
+		line = tabline.Append(line, f.Key)
+		if !f.Bare {
+			line = append(line, '=')
+			line = tabline.Append(line, f.Value)
+		}
+	}
+	n := 2 + len(args) + len(fields)
+	if len(line) >= authproto.MaxReply || n > authproto.MaxFields {
 		c.Logf(logline.Error, r.name, "the fields of user %q make a reply of %d bytes and %d fields, want less than %d and %d",
-			r.name, len(line), len(args)+2, authproto.MaxReply, authproto.MaxFields)
+			r.name, len(line), n, authproto.MaxReply, authproto.MaxFields)
 		c.write("FAIL", strconv.FormatUint(uint64(r.ID), 10))
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"culver/internal/authproto"
 	"culver/internal/maillog/logline"
+	"culver/services/auth/aside"
 	"culver/services/auth/field"
 	"culver/services/auth/passdb"
 	"culver/services/auth/passwdfile"
@@ -16,9 +17,10 @@ import (
 	"culver/services/auth/vars"
 )
 
-// lookupContext bounds one lookup (auth_lookup_timeout).
+// lookupContext bounds one lookup (auth_lookup_timeout). A source in memory needs
+// no bound, and a timer would cost as much as its answer.
 func (s *Server) lookupContext() (context.Context, context.CancelFunc) {
-	if s.LookupTimeout <= 0 {
+	if s.LookupTimeout <= 0 || !s.Slow {
 		return context.Background(), func() {}
 	}
 	return context.WithTimeout(context.Background(), s.LookupTimeout)
@@ -30,23 +32,27 @@ func (c *conn) user(r *request) error {
 	if err != nil || !known {
 		return err
 	}
+	c.lookup(func() { c.answerUser(r, name) })
+	return nil
+}
+
+func (c *conn) answerUser(r *request, name string) {
 	ctx, cancel := c.lookupContext()
 	defer cancel()
 	fields, err := c.Users.Lookup(ctx, &r.vars)
 	if err != nil {
 		c.refuse(r, err)
-		return nil
+		return
 	}
 	if uid, _ := fields.Get("uid"); c.peer.restricted && uid != strconv.FormatUint(uint64(c.peer.uid), 10) {
 		c.reply(r, "FAIL")
-		return nil
+		return
 	}
 	if name, fields, err = rename(name, fields); err != nil {
 		c.refuse(r, err)
-		return nil
+		return
 	}
-	c.reply(r, "USER", append([]string{name}, fields.Wire()...)...)
-	return nil
+	c.replyFields(r, "USER", []string{name}, fields)
 }
 
 // pass answers PASS (spec/auth.md 2.4). The password stays here.
@@ -59,6 +65,11 @@ func (c *conn) pass(r *request) error {
 		c.reply(r, "FAIL")
 		return nil
 	}
+	c.lookup(func() { c.answerPass(r, name) })
+	return nil
+}
+
+func (c *conn) answerPass(r *request, name string) {
 	ctx, cancel := c.lookupContext()
 	defer cancel()
 	v, err := c.Passwords.Run(ctx, passdb.Query{Values: &r.vars, Want: passdb.WantEntry, Fields: r.forward})
@@ -68,7 +79,7 @@ func (c *conn) pass(r *request) error {
 	}
 	if err != nil {
 		c.refuse(r, err)
-		return nil
+		return
 	}
 	args := []string{"user=" + name}
 	for _, f := range fields {
@@ -77,7 +88,6 @@ func (c *conn) pass(r *request) error {
 		}
 	}
 	c.reply(r, "PASS", args...)
-	return nil
 }
 
 // begin reads what USER and PASS have in common. known is false when the
@@ -165,11 +175,14 @@ func (c *conn) list(r *request) error {
 		return name, err == nil
 	}
 	values := func(name string) *vars.Values { return &vars.Values{User: name, Service: service} }
-	err := c.Users.Each(context.Background(), canon, values, func(name string) error {
-		if !authproto.MatchMask(mask, name) {
-			return nil
-		}
-		return c.listed(r, name)
+	var err error
+	aside.Run(func() {
+		err = c.Users.Each(context.Background(), canon, values, func(name string) error {
+			if !authproto.MatchMask(mask, name) {
+				return nil
+			}
+			return c.listed(r, name)
+		})
 	})
 	var lost *lostError
 	switch {
@@ -190,17 +203,9 @@ type lostError struct{ err error }
 func (e *lostError) Error() string { return e.err.Error() }
 
 func (c *conn) listed(r *request, name string) error {
-	if c.w.Available() < authproto.MaxReply {
-		if err := c.flush(); err != nil {
-			return &lostError{err}
-		}
+	if err := c.room(); err != nil {
+		return &lostError{err}
 	}
 	c.reply(r, "LIST", name)
-	return nil
-}
-
-// cacheFlush answers CACHE-FLUSH: there is no cache, so nothing was removed.
-func (c *conn) cacheFlush(r *request) error {
-	c.reply(r, "OK", "0")
 	return nil
 }
