@@ -106,7 +106,7 @@ func (r *run) links(ctx context.Context) (field.List, error) {
 		if err == nil && !then.Continues() {
 			// What this one leaves out nobody adds: that it is not whole is its failure.
 			if fields, err = r.IDs.complete(fields); err != nil {
-				err = named(l, err)
+				err = named(l, at(l, r.values, err))
 				then = l.Rules.After(rule.Broken)
 			}
 		}
@@ -157,6 +157,15 @@ func answer(err error) rule.Answer {
 		return rule.No
 	}
 	return rule.Broken
+}
+
+// at adds where a user's entry is, so that an administrator finds it.
+func at(l Link, v *vars.Values, err error) error {
+	var refused *Refused
+	if db, ok := l.DB.(interface{ Where(*vars.Values) string }); ok && !errors.As(err, &refused) {
+		return fmt.Errorf("%s: %w", db.Where(v), err)
+	}
+	return err
 }
 
 // named adds the block's name to an error that is none of the user's own.

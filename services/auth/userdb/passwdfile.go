@@ -60,6 +60,15 @@ func columns(line *passwdfile.Line) field.List {
 	return f
 }
 
+// Where gives file and line of a user.
+func (p *PasswdFile) Where(v *vars.Values) string {
+	_, position, err := p.File.Lookup(v, p.Key.Expand(v))
+	if err != nil {
+		return "passwd-file"
+	}
+	return position()
+}
+
 // Names implements DB.
 func (p *PasswdFile) Names(v *vars.Values) bool {
 	_, _, err := p.File.Lookup(v, p.Key.Expand(v))
