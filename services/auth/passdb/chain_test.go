@@ -323,6 +323,10 @@ func TestPasswordChangedSince(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", password, got, want)
 		}
 	}
+	q := Query{Values: &vars.Values{User: "bob@x", Mech: "SCRAM-SHA-256"}, Want: WantCredentials, Schemes: []string{"SCRAM-SHA-256"}}
+	if v, err := c.Run(context.Background(), q); err != nil || v.Stored != "{PLAIN}right" {
+		t.Errorf("credentials: got %q, %v, want those of now", v.Stored, err)
+	}
 }
 
 func TestNets(t *testing.T) {

@@ -193,7 +193,8 @@ func (r *run) ask(ctx context.Context, l Link) (said, error) {
 	}
 	e, err := r.entry(ctx, l, v)
 	s, err := r.judge(ctx, l, v, e, err, base)
-	if errors.Is(err, ErrMismatch) && e.Again != nil {
+	// Stored credentials too: they are proved later, when nobody can ask again.
+	if e.Again != nil && (errors.Is(err, ErrMismatch) || r.Want == WantCredentials) {
 		e, err = e.Again(ctx)
 		s, err = r.judge(ctx, l, v, e, err, base)
 	}
