@@ -12,8 +12,8 @@ import (
 	"culver/test/system"
 )
 
-// elsewhere is the users file of a front that hands some users on: place gives
-// host and port of each, "" for those whose mail is here.
+// elsewhere is the users file of a host that hands some users on: place gives
+// the address of each one's, with or without a port, "" for those whose mail is here.
 func elsewhere(t *testing.T, users system.Users, place func(i int) string) string {
 	t.Helper()
 	var all strings.Builder
@@ -21,11 +21,10 @@ func elsewhere(t *testing.T, users system.Users, place func(i int) string) strin
 		i := strings.Count(all.String(), "\n") + 1
 		line = strings.TrimSuffix(line, "\n")
 		if at := place(i); at != "" {
-			host, port, err := net.SplitHostPort(at)
-			if err != nil {
-				t.Fatal(err)
+			line += "proxy=y host=" + at
+			if host, port, err := net.SplitHostPort(at); err == nil {
+				line = strings.TrimSuffix(line, at) + host + " port=" + port
 			}
-			line += "proxy=y host=" + host + " port=" + port
 		}
 		all.WriteString(line + "\n")
 	}
