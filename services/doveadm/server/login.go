@@ -95,6 +95,10 @@ func plain(line string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("PLAIN with broken base64")
 	}
+	// As in Dovecot: whom a command is for, it says itself.
+	if len(response) > 0 && response[0] != 0 {
+		return nil, errors.New("PLAIN with an authorization identity")
+	}
 	return response, nil
 }
 

@@ -64,6 +64,7 @@ func TestHandshakes(t *testing.T) {
 		{"the right password, minor 0", "tcp", Listener{}, nil, "VERSION\tdoveadm-server\t1\t0\n" + right, "-\n+\n", ""},
 		{"a wrong password", "tcp", Listener{}, nil, hello + "PLAIN\tAGRvdmVhZG0AbGll\n", ours + "-\n-\n", "authentication failed"},
 		{"another name", "tcp", Listener{}, nil, hello + login("root", "secretpw"), ours + "-\n-\n", "authentication failed"},
+		{"an authzid", "tcp", Listener{}, nil, hello + "PLAIN\tYQBkb3ZlYWRtAHNlY3JldHB3\n", ours + "-\n-\n", "authorization identity"},
 		{"a master user", "tcp", Listener{}, nil, hello + login("admin@example.org", "adminpw"), ours + "-\n+\n", "logged in as admin@example.org"},
 		{"auth cannot tell: no word of a wrong password", "tcp", Listener{}, nil, hello + login("slow", "x"), ours + "-\n", "nobody can tell"},
 		{"auth goes away", "tcp", Listener{}, nil, hello + login("gone", "x"), ours + "-\n", "nobody can tell"},
