@@ -152,7 +152,7 @@ func authRows() []Setting {
 		{Name: "auth_mechanisms", Type: SomeOf(mechanismNames()...), Default: "plain\tlogin", For: "auth", Help: "SASL mechanisms that are offered, in this order. One that no passdb can serve is a fault of the configuration."},
 		{Name: "auth_username_format", Type: UserTemplate(), Default: "%Lu", For: "auth", Help: "How a name becomes the user's name: %Lu is the whole of it in lower case, %n the part before the @."},
 		{Name: "auth_username_chars", Type: String(), Default: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@", For: "auth", Help: "Characters that a user name may hold. Empty: all."},
-		{Name: "auth_username_translation", Type: translation(), For: "auth", Help: "Characters that are replaced in a name before all else, in pairs: \"#@/@\" makes @ of # and of /."},
+		{Name: "auth_username_translation", Type: translation(), For: "auth", Help: "Characters that are replaced in a name once it has its domain, in pairs: \"#@/@\" makes @ of # and of /."},
 		{Name: "auth_default_realm", Type: String(), For: "auth", Help: "Domain of names without one."},
 		{Name: "auth_master_user_separator", Type: separator(), For: "auth", Help: "The character between the user and the master user in the name of a login, as in user*admin. Empty: master users log in by SASL's authorization identity only."},
 		{Name: "auth_anonymous_username", Type: String(), Default: "anonymous", For: "auth", Help: "Who a client is that logs in by ANONYMOUS."},
