@@ -43,10 +43,14 @@ type Who struct {
 	Patience time.Duration
 }
 
+// attempt is what anvil takes, whatever the client has sent: a name that anvil
+// refused would look as if anvil were gone.
 func (w Who) attempt() anvilproto.Attempt {
 	ip, _ := netip.ParseAddr(w.IP) // what is no address counts as none
-	return anvilproto.Attempt{IP: ip.Unmap().WithZone(""), User: w.User, Checksum: w.Checksum}
+	return anvilproto.Attempt{IP: ip.Unmap().WithZone(""), User: cut(w.User, anvilproto.MaxUser), Checksum: cut(w.Checksum, anvilproto.MaxChecksum)}
 }
+
+func cut(s string, most int) string { return s[:min(len(s), most)] }
 
 // Client is a process's way to anvil. A nil one counts nothing.
 type Client struct {

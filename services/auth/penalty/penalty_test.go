@@ -12,6 +12,7 @@ import (
 
 	"culver/internal/anvilproto"
 	"culver/internal/maillog/logline"
+	"culver/internal/tabline"
 )
 
 // fake is an anvil that says what it is told to say.
@@ -90,6 +91,27 @@ func TestWhatAnvilIsTold(t *testing.T) {
 	}
 	if c.Before(ctx, Who{IP: "not an address", User: "ann"}); f.last.IP.IsValid() {
 		t.Errorf("got %v, want no address", f.last.IP)
+	}
+}
+
+// TestWhateverTheClientSends makes sure that nothing a client says makes anvil
+// refuse the question, which would end the penalties of all for a while.
+func TestWhateverTheClientSends(t *testing.T) {
+	t.Parallel()
+	for _, w := range []Who{
+		{User: strings.Repeat("u", 20000), IP: "192.0.2.1"},
+		{User: strings.Repeat("\x00", 300), IP: "fe80::1%" + strings.Repeat("z", 2000), Checksum: strings.Repeat("c", 99)},
+		{User: "a\tb\nc\r\x01", IP: "192.0.2.1\n"},
+		{},
+	} {
+		a := w.attempt()
+		line := anvilproto.Line(append([]string{anvilproto.After}, append(a.Fields(), string(anvilproto.Undecided))...)...)
+		if len(line) > anvilproto.MaxLine {
+			t.Errorf("%.40q makes a line of %d bytes", w.User, len(line))
+		}
+		if back, err := anvilproto.ParseAttempt(tabline.Split(strings.TrimSuffix(string(line), "\n"))[1:]); err != nil || back != a {
+			t.Errorf("%.40q became %+v, %v", w.User, back, err)
+		}
 	}
 }
 
