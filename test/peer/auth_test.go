@@ -14,9 +14,10 @@ import (
 	"time"
 
 	"culver/internal/authproto"
+	"culver/internal/config"
 	"culver/internal/maillog/logline"
 	"culver/internal/mailtest"
-	"culver/internal/settings/finished"
+	"culver/internal/settings"
 	"culver/services/auth"
 )
 
@@ -143,16 +144,16 @@ func ourAuth(t *testing.T, users string) string {
 func ourAuthAs(t *testing.T, users string, sock auth.Socket) string {
 	t.Helper()
 	dir := t.TempDir()
-	file, socket := filepath.Join(dir, "users"), filepath.Join(dir, "auth-userdb")
-	if err := os.WriteFile(file, []byte(users), 0o600); err != nil {
+	socket := filepath.Join(dir, "auth-userdb")
+	c, err := mailtest.Prepare(mailtest.Options{Dir: filepath.Join(dir, "culver"), Users: users, Extra: "auth_penalty = no\n"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := auth.New(finished.Bag{
-		"client_limit": "100", "auth_username_format": "%Lu", "auth_default_realm": "",
-		"auth_username_chars": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@",
-		"passdb/count":        "1", "passdb/0/driver": "passwd-file", "passdb/0/path": file,
-		"userdb/count": "0",
-	}, func(_ logline.Level, _, format string, args ...any) { t.Logf(format, args...) })
+	cfg, problems := config.Load(c.Conf, config.System{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	s, err := auth.New(settings.For(cfg, "auth"), func(_ logline.Level, _, format string, args ...any) { t.Logf(format, args...) })
 	if err != nil {
 		t.Fatal(err)
 	}

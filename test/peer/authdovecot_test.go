@@ -86,6 +86,20 @@ func awaitSockets(t *testing.T, p *mailtest.Process, paths map[string]string) {
 	}
 }
 
+// Dovecot serves users that another's auth service has: the places are those of
+// docs/compatibility.md.
+func TestDovecotServesOurUsers(t *testing.T) {
+	t.Parallel()
+	for _, release := range []string{"2.3", "2.4"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			checkGuest(t, release, culverForGuest,
+				imapLogin{"a master user beyond its reach", "LOGIN user1@example.org*elsewhere@example.org masterpass", "NO"},
+				imapLogin{"a master user for other commands", "LOGIN user1@example.org*reader@example.org masterpass", "NO"})
+		})
+	}
+}
+
 // The harness must hold with an auth service that is known to be right.
 func TestDovecotServesUsersOfAnotherDovecot(t *testing.T) {
 	t.Parallel()

@@ -50,6 +50,21 @@ func startExim(t *testing.T) (m mta, dir string) {
 	}}, dir
 }
 
+func TestEximAuthenticates(t *testing.T) {
+	t.Parallel()
+	m, dir := startExim(t)
+	services := saslServices(dir, dir, system.EximUID)
+	c := culverSASL(t, services["users"])
+	down := culverSASL(t, services["down"])
+	checkRestart(t, m, func() { killAuth(t, c) })
+	w := &waits{t: t}
+	checkMechanisms(w, m, attempts)
+	checkPatience(w, m)
+	w.Wait()
+	checkDeaths(t, c, 1)
+	checkDeaths(t, down, 0)
+}
+
 func TestEximAuthenticatesWithDovecot(t *testing.T) {
 	t.Parallel()
 	m, dir := startExim(t)

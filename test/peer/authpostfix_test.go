@@ -50,6 +50,22 @@ func startSubmission(t *testing.T) (m mta, private string, uid int) {
 	}}, filepath.Join(p.dir, "spool/private"), uid
 }
 
+func TestPostfixAuthenticates(t *testing.T) {
+	t.Parallel()
+	m, private, uid := startSubmission(t)
+	dir, _ := someUsers(t, 0)
+	services := saslServices(dir, private, uid)
+	c := culverSASL(t, services["users"])
+	down := culverSASL(t, services["down"])
+	checkRestart(t, m, func() { killAuth(t, c) })
+	w := &waits{t: t}
+	checkMechanisms(w, m, attempts)
+	checkPatience(w, m)
+	w.Wait()
+	checkDeaths(t, c, 1)
+	checkDeaths(t, down, 0)
+}
+
 // The harness must hold with an auth service that is known to be right, in what
 // it does right, before it judges ours.
 func TestPostfixAuthenticatesWithDovecot(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +98,14 @@ func killAuth(t *testing.T, c *system.Culver) {
 	t.Helper()
 	if !killOne(rand.New(rand.NewPCG(1, 1)), c.PID, "auth") {
 		t.Fatal("there is no auth process to kill")
+	}
+}
+
+// checkDeaths: an MTA that meets a dead auth service says 4xx as well, so how often
+// one died is counted.
+func checkDeaths(t *testing.T, c *system.Culver, want int) {
+	t.Helper()
+	if got := strings.Count(strings.Join(c.Lines(), "\n"), "service died service=auth"); got != want {
+		t.Errorf("the auth service of %s died %d times, want %d", c.Dir, got, want)
 	}
 }
