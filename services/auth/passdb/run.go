@@ -20,9 +20,10 @@ import (
 // refused, and with ErrDisabled or ErrExpired of WantCredentials comes what the
 // proof needs, after which alone the refusal may be told.
 //
-// Unlike in Dovecot no rule makes a yes of what no source has said yes to, a yes
-// that is left to others needs one of them, and an entry's deny, lock or end is
-// told only to whoever has the password.
+// Unlike in Dovecot no rule makes a yes of what no source has said yes to, a
+// changed name goes with the source that said no, a name that every
+// username_filter leaves out is unknown and no failure, and an entry's deny, lock
+// or end is told only to whoever has the password.
 func (c Chain) Run(ctx context.Context, q Query) (Verdict, error) {
 	r := run{
 		Chain: c, Query: q, authenticated: q.Want == WantFields,
