@@ -111,6 +111,7 @@ func (a attempt) check(t *testing.T, m mta, client, mechanism string) {
 	if !strings.HasPrefix(strconv.Itoa(got.code), a.want) || got.took >= mtaPatience {
 		t.Errorf("%s of %s: got %v, want %s within %v", mechanism, a.user, got, a.want, mtaPatience)
 	}
+	t.Logf("%s of %s: %v", mechanism, a.user, got)
 }
 
 // client gives an address that no other test has: what one client does must not
