@@ -27,11 +27,11 @@ type asked struct {
 
 // Faults of one request, which the client hears of.
 var (
-	errBase64   = errors.New("Invalid base64 data in initial response") //lint:ignore ST1005 Dovecot's words
-	errAfter    = errors.New("Parameters after resp")                   //lint:ignore ST1005 shown as it is
-	errService  = errors.New("No service given")                        //lint:ignore ST1005 shown as it is
-	errNoMech   = errors.New("Unsupported authentication mechanism")    //lint:ignore ST1005 shown as it is
-	errInsecure = errors.New("Plaintext authentication needs a protected connection")
+	errBase64   = errors.New("Invalid base64 data in initial response")               //lint:ignore ST1005 Dovecot's words
+	errAfter    = errors.New("Parameters after resp")                                 //lint:ignore ST1005 shown as it is
+	errService  = errors.New("No service given")                                      //lint:ignore ST1005 shown as it is
+	errNoMech   = errors.New("Unsupported authentication mechanism")                  //lint:ignore ST1005 shown as it is
+	errInsecure = errors.New("Plaintext authentication needs a protected connection") //lint:ignore ST1005 shown as it is
 )
 
 // parseAuth reads the fields of AUTH after its id. Whatever it does not know is

@@ -96,9 +96,11 @@ func (r *registry) remove(c *clientConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := slices.DeleteFunc(r.all[c.cpid], func(other *clientConn) bool { return other == c })
-	if r.all[c.cpid] = left; len(left) == 0 {
+	if len(left) == 0 {
 		delete(r.all, c.cpid)
+		return
 	}
+	r.all[c.cpid] = left
 }
 
 // find gives the connection of that process and cookie.
