@@ -43,12 +43,19 @@ func blocks(set finished.Bag, kind string) (all []block) {
 	return all
 }
 
-// asUserdb is a passdb block where no userdb is: its fields are the userdb's.
+// asUserdb is a passdb block where no userdb is: its fields are the userdb's,
+// those that begin with userdb_ under the name that they have there.
 func (d block) asUserdb() block {
 	set := finished.Bag{}
 	for key, value := range d.set {
 		switch key {
-		case "default_fields", "override_fields", "name", "path", "username_format", "username_filter", "args", "timeout":
+		case "default_fields", "override_fields":
+			all := d.list(key)
+			for i := range all {
+				all[i] = strings.TrimPrefix(all[i], "userdb_")
+			}
+			set[key] = strings.Join(all, "\t")
+		case "name", "path", "username_format", "username_filter", "args", "timeout":
 			set[key] = value
 		}
 	}

@@ -37,6 +37,8 @@ func TestBlocks(t *testing.T) {
 	}{
 		{"one passwd-file", nil, "yes,yes", "none", "uid=5000 gid=5001 home=/a quota=1G"},
 		{"a scheme for those that have none", finished.Bag{"passdb/0/scheme": "plain", "user": "bob"}, "yes,yes", "none", "failure"},
+		{"without a userdb the fields of the passdb are its own", finished.Bag{"passdb/0/override_fields": "userdb_uid=6000\thome=/h"},
+			"yes,yes", "none", "uid=6000 gid=5001 home=/h quota=1G"},
 		{"master users are no users", finished.Bag{
 			"passdb/count": "2", "passdb/1/driver": "passwd-file", "passdb/1/path": dir + "/admins", "passdb/1/master": "yes", "passdb/1/pass": "yes"},
 			"yes,yes", "continue", "uid=5000 gid=5001 home=/a quota=1G"},
