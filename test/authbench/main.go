@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ func main() {
 	flag.StringVar(&p.parent, "dir", "", "where the scratch folder is made (default: the system's)")
 	flag.StringVar(&p.only, "only", "", "only one part: rates, pauses, memory or lmtp")
 	flag.Parse()
+	// Our own collector would stop the thread that measures pauses.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(1 << 30)
 	if err := run(p); err != nil {
 		fmt.Fprintf(os.Stderr, "authbench: %v\n", err)
 		os.Exit(1)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ type disturbance struct {
 	name  string
 	times int           // how often, at the most
 	every time.Duration // the least time between
-	do    func(c contestant, p plan, n int) error
+	do    func(c contestant, text string, n int) error
 }
 
 var disturbances = []disturbance{
@@ -30,7 +31,8 @@ var disturbances = []disturbance{
 }
 
 func pauses(p plan, dir string) error {
-	all, err := start(dir, passwd(p.large))
+	text := passwd(p.large)
+	all, err := start(dir, text)
 	defer func() { stop(all) }()
 	if err != nil {
 		return err
@@ -40,7 +42,7 @@ func pauses(p plan, dir string) error {
 	fmt.Printf("%-28s %10s %8s %8s %8s %8s %8s\n", "", "lookups", "p50", "p99", "p99.9", "p99.99", "longest")
 	for _, d := range disturbances {
 		for _, c := range all {
-			took, n, err := disturb(c, p, d, qs)
+			took, n, err := disturb(c, p, d, text, qs)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", c.name, d.name, err)
 			}
@@ -57,7 +59,7 @@ func pauses(p plan, dir string) error {
 }
 
 // disturb measures lookups while something happens beside them.
-func disturb(c contestant, p plan, d disturbance, qs []question) (took []time.Duration, n int, err error) {
+func disturb(c contestant, p plan, d disturbance, text string, qs []question) (took []time.Duration, n int, err error) {
 	end := time.Now().Add(5 * p.each)
 	var wg sync.WaitGroup
 	var beside error
@@ -65,7 +67,7 @@ func disturb(c contestant, p plan, d disturbance, qs []question) (took []time.Du
 		wg.Go(func() {
 			for n < d.times && time.Now().Before(end) && beside == nil {
 				begin := time.Now()
-				beside = d.do(c, p, n)
+				beside = d.do(c, text, n)
 				n++
 				time.Sleep(d.every - time.Since(begin))
 			}
@@ -102,7 +104,8 @@ func nap(d time.Duration) {
 }
 
 // list reads all names once.
-func list(c contestant, p plan, _ int) error {
+func list(c contestant, text string, _ int) error {
+	want := strings.Count(text, "\n")
 	l, err := dialLookup(c.lookup)
 	if err != nil {
 		return err
@@ -118,22 +121,21 @@ func list(c contestant, p plan, _ int) error {
 			return err
 		case bytes.HasPrefix(line, []byte("LIST\t")):
 			continue
-		case n != p.large || bytes.Contains(line, []byte("fail")):
-			return fmt.Errorf("the list has %d names, want %d, and ends in %q", n, p.large, line)
+		case n != want || bytes.Contains(line, []byte("fail")):
+			return fmt.Errorf("the list has %d names, want %d, and ends in %q", n, want, line)
 		}
 		return nil
 	}
 }
 
 // replace puts a new version of the users file in the place of the old one.
-func replace(c contestant, p plan, n int) error {
+func replace(c contestant, text string, n int) error {
 	st, err := os.Stat(c.users)
 	if err != nil {
 		return err
 	}
 	fresh := c.users + ".new"
-	text := fmt.Appendf([]byte(passwd(p.large)), "# version %d\n", n)
-	if err := os.WriteFile(fresh, text, st.Mode()); err != nil {
+	if err := os.WriteFile(fresh, fmt.Appendf([]byte(text), "# version %d\n", n), st.Mode()); err != nil {
 		return err
 	}
 	if err := like(fresh, st); err != nil {
