@@ -137,6 +137,12 @@ func (c *conn) finishLogin(r *request) error {
 		c.reply(r, "FAIL")
 		return nil
 	}
+	c.lookup(func() { c.answerLogin(r, l, session) })
+	return nil
+}
+
+// answerLogin tells who has logged in, and whose files the mail is in.
+func (c *conn) answerLogin(r *request, l *login, session string) {
 	r.name, r.vars = l.result.User, l.values
 	r.vars.User, r.vars.OrigUser = l.result.User, l.result.Original
 	r.vars.MasterUser, r.vars.AuthUser = l.result.Master, l.result.AuthUser
@@ -145,12 +151,12 @@ func (c *conn) finishLogin(r *request) error {
 	fields, err := c.Users.Login(ctx, &r.vars, l.result.Fields)
 	if err != nil {
 		c.refuse(r, err)
-		return nil
+		return
 	}
 	name, fields, err := rename(l.result.User, fields)
 	if err != nil {
 		c.refuse(r, err)
-		return nil
+		return
 	}
 	args := append([]string{name}, fields.Wire()...)
 	if l.result.Master != "" {
@@ -173,7 +179,6 @@ func (c *conn) finishLogin(r *request) error {
 		args = append(args, "local_name="+l.values.LocalName)
 	}
 	c.reply(r, "USER", args...)
-	return nil
 }
 
 // token is what the session may show in place of a password. Unlike in Dovecot

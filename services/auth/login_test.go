@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,7 +221,7 @@ func TestOurOwnClientLogsIn(t *testing.T) {
 	}
 }
 
-// FuzzClient says anything on one connection. The server must not panic, must
+// FuzzClient says anything on one connection of each role. The server must not panic, must
 // hold nothing afterwards, and another connection must not notice.
 func FuzzClient(f *testing.F) {
 	for _, seed := range []string{
@@ -227,6 +229,9 @@ func FuzzClient(f *testing.F) {
 		"VERSION\t1\t0\nCPID\t1\nAUTH\t1\tLOGIN\tservice=x\nCONT\t1\t\nCONT\t1\tYQ==\nCANCEL\t1\n",
 		"VERSION\t1\t3\r\nCPID\t1\r\nAUTH\t1\tSCRAM-SHA-256-PLUS\tprotocol=x\tresp=\r\nCONT\t1\tYQ==\tchannel_binding=YQ==\r\n",
 		"VERSION\t1\t2\nCPID\t1\nAUTH\t1\tPLAIN\tservice=\x01t\tforward_fields=a\x01tb\x011\tresp==\nAUTH\t1\tPLAIN\tservice=x\n",
+		"VERSION\t1\t2\nCPID\t1\nAUTH\t1\tPLAIN\tservice=x\tresp=" + plain("", "boss", "pw") + "\nTICKET\t2\t1\tbob\tsearch\nENDED\t3\t1\tbob\t0\tsearch\n",
+		"VERSION\t1\t0\nUSER\t1\tbob\tservice=x\nPASS\t2\tbob\tprotocol=x\nLIST\t3\tuser=*\nCACHE-FLUSH\t4\tbob\nCACHE-STATUS\t5\treset\n",
+		"VERSION\t1\t0\nREQUEST\t1\t1\t1\t00\tsession_pid=1\trequest_auth_token\n",
 		"VERSION\t1\t2\nCPID\t1\n\x00\xff\t\t\t\n", strings.Repeat("A", authproto.MaxLoginLine+1), "\n\n\n",
 	} {
 		f.Add([]byte(seed))
@@ -236,7 +241,7 @@ func FuzzClient(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte) {
 		other := call(t, s, "auth")
 		other.greeted(2)
-		for _, role := range []string{"auth", "login", "auth-legacy"} {
+		for _, role := range slices.Sorted(maps.Keys(roles)) {
 			w := call(t, s, role)
 			go func() { w.Write(said); w.Write([]byte("\n")); w.Write([]byte("\n")) }() // an empty line is the end
 			io.Copy(io.Discard, w)
