@@ -154,7 +154,7 @@ func TestHandshakeMustBeThatOfAMasterSocket(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, hello, want string }{
 		{"a client socket", "VERSION\t1\t2\nMECH\tPLAIN\nSPID\t1\nCUID\t1\nCOOKIE\t0\nDONE\n", "userdb or master socket"},
-		{"another major", "VERSION\t2\t0\nSPID\t1\n", `major version "2", want 1`},
+		{"another major", "VERSION\t2\t0\nSPID\t1\n", `another major version, want 1`},
 		{"another protocol", "220 example.com ESMTP\r\n", "malformed line where VERSION was due"},
 		{"SPID that is no number", "VERSION\t1\t1\nSPID\tx\n", "SPID: malformed line"},
 	} {
