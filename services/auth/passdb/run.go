@@ -33,7 +33,9 @@ func (c Chain) Run(ctx context.Context, q Query) (Verdict, error) {
 		return r.good, ErrNoLookup
 	}
 	err := r.links(ctx)
-	if q.Want == WantPassword && !r.tested {
+	// A failure says already that this is not a wrong password, and while a source
+	// is away everybody's takes this way.
+	if q.Want == WantPassword && !r.tested && r.broken == nil {
 		c.Pool.waste(ctx, q.Password)
 	}
 	if err == nil {
