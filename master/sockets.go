@@ -2,6 +2,8 @@ package master
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 
 	"culver/internal/settings"
 	"culver/master/listen"
@@ -29,8 +31,11 @@ func (s sockets) open(cfg *settings.Config) (fds map[string][]int, fresh sockets
 				l = nil // somebody took its name away: whoever connects finds nothing
 			}
 			if l == nil {
-				var err error
-				if l, err = listen.Open(want); err != nil {
+				err := makeSocketDir(cfg.Global.String("base_dir"), want)
+				if err == nil {
+					l, err = listen.Open(want)
+				}
+				if err != nil {
 					errs = append(errs, err)
 					continue
 				}
@@ -44,6 +49,21 @@ func (s sockets) open(cfg *settings.Config) (fds map[string][]int, fresh sockets
 		return nil, nil, errors.Join(errs...)
 	}
 	return fds, fresh, nil
+}
+
+// makeSocketDir makes the folder of a socket in a folder below base_dir, such as
+// login/login: for us and the socket's group, whatever the socket's own mode. A
+// folder that is there stays as it is; others are their owners' affair.
+func makeSocketDir(base string, l settings.Listener) error {
+	dir := filepath.Dir(l.Path)
+	if l.Kind == "inet" || filepath.Dir(dir) != base {
+		return nil
+	}
+	err := os.Mkdir(dir, 0o750)
+	if os.IsExist(err) {
+		return nil
+	}
+	return errors.Join(err, os.Chown(dir, -1, l.Owner.GID), os.Chmod(dir, 0o750))
 }
 
 // adopt takes in what open opened, in place of what has lost its name.

@@ -34,6 +34,8 @@ func Builtins() []Builtin {
 				"auth-client":  {"mode": "0600"},
 				"auth-login":   {"mode": "0600"},
 				"auth-master":  {"mode": "0600"},
+				// Login processes of others, in a folder that the group alone can enter.
+				"login/login": {"mode": "0660", "group": group},
 			}},
 		{Name: "lmtp", Always: true, Mail: true, Listens: true,
 			Defaults: map[string]string{"executable": "lmtp", "user": "culver-lmtp", "extra_groups": group, "protocol": "lmtp", "service_count": "1"}},
