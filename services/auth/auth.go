@@ -50,6 +50,7 @@ type Server struct {
 	once     sync.Once
 	slots    chan struct{}
 	registry registry
+	hosts    hosts
 	cuids    atomic.Uint32 // the last CUID
 	requests atomic.Int64  // of all clients, that are not over
 	secret   [32]byte      // of auth tokens

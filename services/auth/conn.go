@@ -142,6 +142,11 @@ func (c *conn) lookup(answer func()) {
 		answer()
 		return
 	}
+	c.beside(answer)
+}
+
+// beside answers one request while those that follow are read.
+func (c *conn) beside(answer func()) {
 	if c.turns == nil {
 		c.turns = make(chan struct{}, maxLookups)
 	}

@@ -234,7 +234,15 @@ func (x *exchange) step(in sasl.Input) {
 	case out.Err != nil:
 		x.finish(x.refused(out.Err))
 	default:
-		x.finish(x.accepted(out.Final))
+		r := x.try.Result()
+		if x.role.Finish == byRequest { // the others refuse who is elsewhere
+			var err error
+			if r.Fields, err = x.hosts.complete(x.ctx, r.Fields); err != nil {
+				x.finish(x.refused(err))
+				return
+			}
+		}
+		x.finish(x.accepted(r, out.Final))
 	}
 }
 

@@ -81,6 +81,20 @@ func (c *conn) answerPass(r *request, name string) {
 		c.refuse(r, err)
 		return
 	}
+	if _, wait := named(fields); wait && !c.Slow {
+		// A name server may take its time; who asks behind it shall not wait.
+		c.beside(func() { c.replyPass(r, name, fields) })
+		return
+	}
+	c.replyPass(r, name, fields)
+}
+
+func (c *conn) replyPass(r *request, name string, fields field.List) {
+	fields, err := c.hosts.complete(context.Background(), fields)
+	if err != nil {
+		c.refuse(r, err)
+		return
+	}
 	args := []string{"user=" + name}
 	for _, f := range fields {
 		if !hidden(f.Key) {

@@ -41,8 +41,7 @@ type verdict struct {
 }
 
 // accepted makes the answer to a proof that was right.
-func (x *exchange) accepted(final []byte) verdict {
-	r := x.try.Result()
+func (x *exchange) accepted(r Result, final []byte) verdict {
 	_, nologin := r.Fields.Get("nologin")
 	_, proxied := r.Fields.Get("proxy")
 	if (nologin || proxied) && x.role.Finish != byRequest {
