@@ -20,7 +20,6 @@ type network struct {
 	users  system.Users
 	dir    string
 	hosts  []*system.Culver // from 1; host 4 is the fourth, without mail
-	passwd []string         // the users files
 }
 
 const (
