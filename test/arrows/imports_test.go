@@ -48,7 +48,7 @@ var homes = map[string][]string{
 	"github.com/go-crypt/crypt":        {"internal/password"},
 	"github.com/sony/gobreaker/v2":     {"services/auth/guard"},
 	"github.com/go-crypt/x":            {"internal/password"},
-	"golang.org/x/sync":                {"services/auth/passdb"},
+	"golang.org/x/sync":                {"services/auth"},
 	"golang.org/x/sys":                 {"cmd", "internal", "master", "services"},
 	"golang.org/x/text":                {"internal/mailmessage", "services/doveadm/worker"},
 }
