@@ -163,7 +163,7 @@ func authRows() []Setting {
 		{Name: "auth_failure_delay", Type: Time(0, 8*time.Second), Default: "2s", For: "auth", Help: "How long the answer to a wrong password waits. 8s at most: Postfix gives up after 10s."},
 		{Name: "auth_penalty", Type: Bool(), Default: "yes", For: "auth", Help: "Whether wrong passwords make the next attempts from there slower; the service anvil keeps count."},
 		{Name: "auth_verbose", Type: Bool(), Default: "no", For: "auth", Help: "Whether each failed login is logged, with user, address and reason. A password never is."},
-		{Name: "auth_cache_size", Type: Size(4<<10, true), Default: "10M", For: "auth", Help: "Memory for answers of passdbs and userdbs other than passwd-file, which is in memory anyway. 0 is no cache."},
+		{Name: "auth_cache_size", Type: Size(4<<10, true), Default: "10M", For: "auth", Help: "Memory for answers of passdbs and userdbs that are not in memory anyway, as those of passwd-file, passwd, shadow and static are. 0 is no cache."},
 		{Name: "auth_cache_ttl", Type: Time(time.Second, 1000*time.Hour), Default: "1h", For: "auth", Help: "How long such an answer holds."},
 		{Name: "auth_cache_negative_ttl", Type: Time(0, 1000*time.Hour), Default: "1m", For: "auth", Help: "How long the answer holds that there is no such user. 0 is not at all."},
 		{Name: "auth_cache_stale_ttl", Type: Time(0, 1000*time.Hour), Default: "24h", For: "auth", Help: "How long an answer still serves deliveries of mail while its source is away, after auth_cache_ttl. 0 is not at all."},

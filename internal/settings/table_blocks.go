@@ -78,7 +78,7 @@ func databaseRows(kind string) []Setting {
 		{Name: "username_filter", Type: Words("masks", nil), For: "auth", Help: "Only users whose names match one of the masks are asked for here; ! before a mask excludes."},
 		{Name: "skip", Type: Word(skips...), Default: "never", For: "auth", Help: "The block is passed over where " + skipped + "."},
 		{Name: "timeout", Type: Time(100*time.Millisecond, 8*time.Second), Default: "5s", For: "auth", Help: "How long the source may take. After several failures it is left alone for a while, and what it would have been asked is a temporary failure at once."},
-		{Name: "use_cache", Type: Bool(), Default: "yes", For: "auth", Help: "Whether its answers are remembered (auth_cache_size)."},
+		{Name: "use_cache", Type: Bool(), Default: "yes", For: "auth", Help: "Whether its answers are remembered (auth_cache_size). Those of all drivers so far are in memory, whatever it says."},
 		{Name: "args", Type: String(), Help: `Dovecot's older form of the above: "username_format=%n /etc/users", or "uid=1000 gid=1000" for static.`},
 	}
 	rows = append(rows, results(kind)...)

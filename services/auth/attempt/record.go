@@ -9,7 +9,7 @@ import (
 // Record is one use, or a try of it, of somebody's mail by somebody else.
 type Record struct {
 	Time      time.Time
-	Event     string // login, ticket, redeem
+	Event     string // login, ticket, redeem, end (of what a ticket was for)
 	Result    string // ok, refused, failed: it could not be told
 	Principal string // who acts, or says so
 	Target    string // whose mail; "" where a principal logs in as itself
