@@ -12,7 +12,10 @@ import (
 func fields(block []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, raw []byte) bool) {
 		for name, raw := range mailmessage.Fields(block) {
-			if !yield(name, bytes.TrimRight(raw, " \t\r\n")) {
+			for n := len(raw); n > 0 && (raw[n-1] == ' ' || raw[n-1] == '\t' || raw[n-1] == '\r' || raw[n-1] == '\n'); n-- {
+				raw = raw[:n-1]
+			}
+			if !yield(name, raw) {
 				return
 			}
 		}
