@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"culver/internal/authproto"
 	"culver/internal/handoff"
 	"culver/internal/maillog/logline"
 	"culver/internal/settings/finished"
@@ -33,14 +34,14 @@ const ballast = 8 << 20
 func Run(p *worker.Process) int {
 	defer runtime.KeepAlive(make([]byte, ballast))
 	logf := func(l logline.Level, user, format string, args ...any) {
-		logline.Print(l, "", user, format, args...)
+		logline.Print(l, "", head(user, authproto.MaxUser), format, args...)
 	}
 	s, err := New(p.Settings, logf)
 	if err != nil {
 		logf(logline.Fatal, "", "%v", err)
 		return worker.ExitConfig
 	}
-	s.Audit = func(r attempt.Record) { logline.Print(logline.Audit, r.Session, r.Target, "%s", r) }
+	s.Audit = func(r attempt.Record) { os.Stderr.Write(audit(r)) }
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGINT)
@@ -64,6 +65,18 @@ func Run(p *worker.Process) int {
 	s.Drain(drainTime)
 	return 0
 }
+
+// maxSession is how much of a session's name stands in front of a line.
+const maxSession = 128
+
+// audit is a record as a line for the log service. What stands in front of the
+// text is cut: a line is cut at its end, and who asks with a session's name of 4 KiB
+// would leave no record.
+func audit(r attempt.Record) []byte {
+	return logline.Append(nil, logline.Audit, head(r.Session, maxSession), head(r.Target, authproto.MaxUser), r.String())
+}
+
+func head(s string, most int) string { return s[:min(len(s), most)] }
 
 // listen starts to serve the listeners that came from the master. One that
 // cannot be served is closed, so that its clients do not wait, and costs no other.
