@@ -58,6 +58,10 @@ func (j *Judge) covers(v vars.Values, who Result, user string, commands []string
 	if len(commands) == 0 || len(commands) > authproto.MaxCommands {
 		return outOfReach(user, fmt.Sprintf("%d commands, want 1 to %d", len(commands), authproto.MaxCommands))
 	}
+	// Names that are no command's would keep the one that is meant out of the record.
+	if len(strings.Join(commands, ",")) > maxValue {
+		return outOfReach(user, fmt.Sprintf("more commands than the record has room for, which is %d bytes", maxValue))
+	}
 	for _, c := range commands {
 		if j.Commands != nil && !slices.Contains(j.Commands, c) {
 			return outOfReach(user, "doveadm_allowed_commands does not have "+c)
