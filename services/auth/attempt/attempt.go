@@ -91,6 +91,11 @@ func (a *Attempt) Disproved(context.Context) error {
 // External implements sasl.Backend: the certificate's name is the client's.
 func (a *Attempt) External(ctx context.Context, authzid string) error {
 	c := a.client
+	if c.Principal {
+		// Its front reads the network and holds no leave of its own. Were its word
+		// on a certificate enough, who takes it over would be any master user.
+		return a.refuse(nil, notAllowed("a master user of administration proves itself by a password"))
+	}
 	if !a.judge.CertNames || c.Cert == "" || c.CertUser == "" {
 		return a.refuse(nil, notAllowed("there is no verified certificate whose name counts (auth_ssl_username_from_cert)"))
 	}
