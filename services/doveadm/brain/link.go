@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"culver/internal/backend"
 	"culver/internal/doveadmproto"
 )
 
@@ -26,7 +27,7 @@ type link interface {
 // known of it: when it was last seen, and how long to leave it alone.
 type server struct {
 	name string // as on the command line
-	at   site
+	at   backend.Target
 	dial func(ctx context.Context) (link, error)
 	wait func(ctx context.Context, d time.Duration) // time.Sleep, but for tests
 	now  func() time.Time
@@ -123,9 +124,9 @@ func (s *server) closed() {
 
 // newServer is the server of that address: a path with a slash, or host:port. It
 // has at least that minor version.
-func newServer(o *access, at site, minor int) *server {
+func newServer(o *access, at backend.Target, minor int) *server {
 	network := "tcp"
-	if strings.Contains(at.address, "/") {
+	if strings.Contains(at.Address, "/") {
 		network = "unix"
 	}
 	dial := func(ctx context.Context) (link, error) {
@@ -133,7 +134,7 @@ func newServer(o *access, at site, minor int) *server {
 		defer cancel()
 		return o.open(ctx, network, at)
 	}
-	return &server{name: at.address, at: at, dial: atLeast(minor, dial), wait: pause, now: time.Now}
+	return &server{name: at.Address, at: at, dial: atLeast(minor, dial), wait: pause, now: time.Now}
 }
 
 func pause(ctx context.Context, d time.Duration) {

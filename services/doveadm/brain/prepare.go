@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"culver/internal/backend"
 	"culver/internal/doveadmproto"
 	"culver/services/doveadm/command"
 	"culver/services/doveadm/format"
@@ -277,17 +278,17 @@ func fixedBatch(p command.Parsed, now time.Time) (command.Parsed, *search.Query,
 // reach finds the server, and how to find others.
 func (o *order) reach(r *run) error {
 	s := &r.g.Settings
-	at := site{address: cmp.Or(o.server, s.Socket)}
-	if at.address == "" {
+	at := backend.Target{Address: cmp.Or(o.server, s.Socket)}
+	if at.Address == "" {
 		return noSetting(r.g, "doveadm_socket_path", "the server is not named with -S")
 	}
-	local := strings.Contains(at.address, "/")
+	local := strings.Contains(at.Address, "/")
 	var err error
 	if !local {
-		if at.host, _, err = net.SplitHostPort(at.address); err != nil {
-			return usage(fmt.Sprintf("server %q has no port: want HOST:PORT, or the path of a socket with a slash", at.address))
+		if at.Host, _, err = net.SplitHostPort(at.Address); err != nil {
+			return usage(fmt.Sprintf("server %q has no port: want HOST:PORT, or the path of a socket with a slash", at.Address))
 		}
-		if at.secure, err = secureOf(s.Security); err != nil {
+		if at.Protection, err = secureOf(s.Security); err != nil {
 			return err
 		}
 	}
@@ -295,7 +296,7 @@ func (o *order) reach(r *run) error {
 	if who.password, err = s.password(); err != nil && (!local || s.Port > 0) {
 		return err
 	}
-	open := func(at site) (*lane, error) {
+	open := func(at backend.Target) (*lane, error) {
 		server := newServer(who, at, r.minor)
 		if r.g.dial != nil {
 			server.dial = r.g.dial(server.dial)
@@ -315,7 +316,7 @@ func (o *order) reach(r *run) error {
 		if s.Auth == "" {
 			return noSetting(r.g, "auth_socket_path", "doveadm_port has auth asked where users are")
 		}
-		r.router = &router{lookup: passdb(s.Auth), port: s.Port}
+		r.router = &router{lookup: passdb(s.Auth), port: uint16(s.Port)}
 		if r.router.secure, err = secureOf(s.Security); err != nil {
 			return err
 		}

@@ -6,39 +6,32 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 
 	"culver/internal/authproto"
+	"culver/internal/backend"
 	"culver/internal/doveadmproto"
 )
-
-// site is where a user's mail is, by the passdb (spec/doveadm.md 2.3).
-type site struct {
-	address string // host:port that is connected to
-	host    string // as the passdb names it, which a certificate is checked against
-	secure  secure
-}
 
 // router finds out which server has a user's mail.
 type router struct {
 	lookup func(ctx context.Context, user string) (map[string]string, error)
-	port   int    // doveadm_port
-	secure secure // doveadm_ssl, unless the passdb says otherwise
+	port   uint16             // doveadm_port
+	secure backend.Protection // doveadm_ssl, unless the passdb says otherwise
 }
 
 // sites are the servers that a run has come to know.
 type sites struct {
-	open  func(site) (*lane, error)
+	open  func(backend.Target) (*lane, error)
 	named map[string]int // doveadm_server blocks: hosts that a referral may name
 
 	mu    sync.Mutex
-	lanes map[site]*lane
+	lanes map[backend.Target]*lane
 }
 
 // lane gives the lane of a site, a new one at the first time.
-func (s *sites) lane(at site) (*lane, error) {
+func (s *sites) lane(at backend.Target) (*lane, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ln := s.lanes[at]
@@ -48,7 +41,7 @@ func (s *sites) lane(at site) (*lane, error) {
 			return nil, err
 		}
 		if s.lanes == nil {
-			s.lanes = map[site]*lane{}
+			s.lanes = map[backend.Target]*lane{}
 		}
 		s.lanes[at] = ln
 	}
@@ -56,12 +49,12 @@ func (s *sites) lane(at site) (*lane, error) {
 }
 
 // knows tells whether the administrator has named a host, or the passdb has.
-func (s *sites) knows(at site) bool {
+func (s *sites) knows(at backend.Target) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, there := s.lanes[at]
-	_, host := s.named[at.host]
-	_, address := s.named[at.address]
+	_, host := s.named[at.Host]
+	_, address := s.named[at.Address]
 	return there || host || address
 }
 
@@ -86,7 +79,7 @@ func (r *run) laneOf(ctx, listing context.Context, j *job) (*lane, error) {
 	case err != nil:
 		return nil, fmt.Errorf("where the user is: %w", err)
 	}
-	at, err := r.router.site(fields)
+	at, err := backend.Read(fields, r.router.port, r.router.secure)
 	if err != nil {
 		return nil, err
 	}
@@ -112,16 +105,16 @@ func (r *run) referred(j *job, code int, to string) (*lane, bool) {
 		return nil, false
 	}
 	target := r.first.at
-	target.host = to[at+1:]
-	if host, _, err := net.SplitHostPort(target.host); err == nil {
-		target.address, target.host = target.host, host
+	target.Host = to[at+1:]
+	if host, _, err := net.SplitHostPort(target.Host); err == nil {
+		target.Address, target.Host = target.Host, host
 	} else if r.router != nil {
-		target.address = net.JoinHostPort(strings.Trim(target.host, "[]"), strconv.Itoa(r.router.port))
-	} else if _, port, err := net.SplitHostPort(target.address); err == nil {
-		target.address = net.JoinHostPort(strings.Trim(target.host, "[]"), port)
+		target.Address = backend.Join(target.Host, r.router.port)
+	} else if _, port, err := net.SplitHostPort(target.Address); err == nil {
+		target.Address = net.JoinHostPort(strings.Trim(target.Host, "[]"), port)
 	}
 	if r.router != nil {
-		target.secure = r.router.secure
+		target.Protection = r.router.secure
 	}
 	if !r.sites.knows(target) {
 		return nil, false
@@ -154,24 +147,4 @@ func (r *run) lanes() []*lane {
 		all = append(all, ln)
 	}
 	return all
-}
-
-func (rt *router) site(fields map[string]string) (site, error) {
-	p := site{host: fields["host"], secure: rt.secure}
-	target := cmp.Or(fields["hostip"], p.host)
-	if target == "" {
-		return p, errors.New("the passdb says proxy and no host")
-	}
-	port := rt.port
-	if text, ok := fields["port"]; ok {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			return p, fmt.Errorf("the passdb's port=%.32q is no port", text)
-		}
-		port = int(n)
-	}
-	p.address = net.JoinHostPort(strings.Trim(target, "[]"), strconv.Itoa(port))
-	var err error
-	p.secure, err = rt.secure.overruled(fields["ssl"], fields["starttls"])
-	return p, err
 }

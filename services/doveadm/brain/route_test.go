@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"culver/internal/authproto"
+	"culver/internal/backend"
 	"culver/internal/doveadmproto"
 	"culver/services/doveadm/command"
 	"culver/services/doveadm/format"
@@ -25,7 +26,7 @@ type routed struct {
 	sent map[string][]string // by server: the users' names as they were sent
 }
 
-func newRouted(t *testing.T, users int, where func(user string) (map[string]string, error), dial func(at site) (link, error)) *routed {
+func newRouted(t *testing.T, users int, where func(user string) (map[string]string, error), dial func(at backend.Target) (link, error)) *routed {
 	t.Helper()
 	w := &routed{sent: map[string][]string{}}
 	printer, err := format.New("flow", &w.out, []command.Column{{Key: "x", Hide: true}}, format.Options{Users: true})
@@ -46,16 +47,16 @@ func newRouted(t *testing.T, users int, where func(user string) (map[string]stri
 		}
 		return nil
 	}
-	open := func(at site) (*lane, error) {
+	open := func(at backend.Target) (*lane, error) {
 		var now time.Time
 		var mu sync.Mutex
-		return w.newLane(&server{name: at.address, at: at,
+		return w.newLane(&server{name: at.Address, at: at,
 			dial: func(context.Context) (link, error) { return dial(at) },
 			now:  func() time.Time { mu.Lock(); defer mu.Unlock(); return now },
 			wait: func(context.Context, time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(time.Second) },
 		}, 2), nil
 	}
-	w.first, _ = open(site{address: "/local"})
+	w.first, _ = open(backend.Target{Address: "/local"})
 	w.sites = sites{open: open, named: map[string]int{"known": 0}}
 	w.router = &router{port: 24245,
 		lookup: func(_ context.Context, user string) (map[string]string, error) { return where(user) }}
@@ -63,11 +64,11 @@ func newRouted(t *testing.T, users int, where func(user string) (map[string]stri
 }
 
 // remember is a link that notes whom it was asked for.
-func (w *routed) remember(at site) link {
+func (w *routed) remember(at backend.Target) link {
 	return &stubLink{run: func(cmd doveadmproto.Command) (int, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.sent[at.address] = append(w.sent[at.address], cmd.User)
+		w.sent[at.Address] = append(w.sent[at.Address], cmd.User)
 		return 0, nil
 	}}
 }
@@ -100,7 +101,7 @@ func modulo(hosts ...string) func(string) (map[string]string, error) {
 func TestUsersAreSentWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	var w *routed
-	w = newRouted(t, 9, modulo("", "b", "c"), func(at site) (link, error) { return w.remember(at), nil })
+	w = newRouted(t, 9, modulo("", "b", "c"), func(at backend.Target) (link, error) { return w.remember(at), nil })
 	if code := w.run.run(t.Context()); code != 0 {
 		t.Fatalf("exit %d", code)
 	}
@@ -121,8 +122,8 @@ func TestAServerThatIsAwayHoldsUpNobody(t *testing.T) {
 	left.Add(users / 2)
 	go func() { left.Wait(); close(others) }()
 	var w *routed
-	w = newRouted(t, users, modulo("", "away"), func(at site) (link, error) {
-		if at.host == "away" {
+	w = newRouted(t, users, modulo("", "away"), func(at backend.Target) (link, error) {
+		if at.Host == "away" {
 			<-others
 			return nil, errors.New("connection refused")
 		}
@@ -163,7 +164,7 @@ func TestWhatThePassdbSays(t *testing.T) {
 			t.Parallel()
 			var w *routed
 			w = newRouted(t, 1, func(string) (map[string]string, error) { return tt.fields, tt.err },
-				func(at site) (link, error) { return w.remember(at), nil })
+				func(at backend.Target) (link, error) { return w.remember(at), nil })
 			code := w.run.run(t.Context())
 			if got := strings.Join(w.sent[tt.server], " "); got != tt.as || (code == 0) != (tt.server != "") {
 				t.Errorf("exit %d, sent %v, want %s to %s", code, w.sent, tt.as, tt.server)
@@ -191,8 +192,8 @@ func TestReferrals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var w *routed
-			w = newRouted(t, 1, func(string) (map[string]string, error) { return nil, authproto.ErrNotFound }, func(at site) (link, error) {
-				to := tt.says[at.address]
+			w = newRouted(t, 1, func(string) (map[string]string, error) { return nil, authproto.ErrNotFound }, func(at backend.Target) (link, error) {
+				to := tt.says[at.Address]
 				l := w.remember(at)
 				return &stubLink{referral: to, run: func(cmd doveadmproto.Command) (int, error) {
 					if to != "" {

@@ -2,7 +2,6 @@ package brain
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,50 +15,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"culver/internal/backend"
 	"culver/internal/doveadmproto"
 )
 
-// secure is how a connection is protected.
-type secure struct {
-	implicit bool // TLS from the first byte (ssl)
-	starttls bool // TLS before the password (starttls)
-	anyCert  bool // whosever certificate it is
-}
-
-func (s secure) none() bool { return !s.implicit && !s.starttls }
-
 // secureOf reads doveadm_ssl.
-func secureOf(setting string) (secure, error) {
+func secureOf(setting string) (backend.Protection, error) {
 	switch setting {
 	case "", "no":
-		return secure{}, nil
+		return backend.Protection{}, nil
 	case "ssl":
-		return secure{implicit: true}, nil
+		return backend.Protection{Security: backend.Implicit}, nil
 	case "starttls":
-		return secure{starttls: true}, nil
+		return backend.Protection{Security: backend.StartTLS}, nil
 	}
-	return secure{}, usage(fmt.Sprintf("doveadm_ssl=%.32q, want no, ssl or starttls", setting))
-}
-
-// overruled is what the passdb's fields ssl and starttls make of it, each yes or
-// any-cert.
-func (s secure) overruled(ssl, starttls string) (secure, error) {
-	for _, mode := range [...]struct {
-		name, value string
-		secure
-	}{{"starttls", starttls, secure{starttls: true}}, {"ssl", ssl, secure{implicit: true}}} {
-		switch mode.value {
-		case "", "no":
-			continue
-		case "yes":
-		case "any-cert":
-			mode.anyCert = true
-		default:
-			return s, fmt.Errorf("the passdb's %s=%.32q, want yes or any-cert", mode.name, mode.value)
-		}
-		s = mode.secure
-	}
-	return s, nil
+	return backend.Protection{}, usage(fmt.Sprintf("doveadm_ssl=%.32q, want no, ssl or starttls", setting))
 }
 
 // errClear says that a password would have crossed a network for all to see.
@@ -98,19 +68,19 @@ func impatient(network, _ string, c syscall.RawConn) (err error) {
 }
 
 // open connects and gets a connection ready for commands.
-func (o *access) open(ctx context.Context, network string, at site) (link, error) {
+func (o *access) open(ctx context.Context, network string, at backend.Target) (link, error) {
 	d := net.Dialer{KeepAliveConfig: alive, Control: impatient}
-	conn, err := d.DialContext(ctx, network, at.address)
+	conn, err := d.DialContext(ctx, network, at.Address)
 	if err != nil {
 		return nil, err
 	}
 	options := doveadmproto.Options{User: o.user, Password: o.password}
-	switch {
-	case at.secure.none():
+	switch at.Security {
+	case backend.Clear:
 		if !o.clears(network, conn.RemoteAddr().String()) {
 			options.Refuse = errClear
 		}
-	case at.secure.implicit:
+	case backend.Implicit:
 		var t net.Conn
 		if t, err = o.shake(ctx, conn, at); err == nil {
 			conn = t
@@ -135,20 +105,16 @@ func (o *access) open(ctx context.Context, network string, at site) (link, error
 	return nil, err
 }
 
-func (o *access) shake(ctx context.Context, conn net.Conn, at site) (net.Conn, error) {
-	c := &tls.Config{ServerName: at.host, InsecureSkipVerify: at.secure.anyCert, MinVersion: tls.VersionTLS12, NextProtos: []string{"doveadm"}}
+func (o *access) shake(ctx context.Context, conn net.Conn, at backend.Target) (net.Conn, error) {
+	var pool *x509.CertPool // nil: the system's
 	if o.authorities != "" {
 		pem, err := os.ReadFile(o.authorities)
 		if err != nil {
 			return nil, fmt.Errorf("ssl_client_ca_file: %w", err)
 		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+		if pool = x509.NewCertPool(); !pool.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("ssl_client_ca_file %s has no certificate", o.authorities)
 		}
 	}
-	t := tls.Client(conn, c)
-	if err := t.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
-	return t, nil
+	return at.TLS(ctx, conn, pool, "doveadm")
 }

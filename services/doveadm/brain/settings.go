@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"culver/internal/backend"
 	"culver/internal/config"
 )
 
@@ -124,8 +125,8 @@ func (s *Settings) override(word string) error {
 }
 
 // workers is how many connections to a server are kept busy.
-func (s *Settings) workers(at site) int {
-	for _, name := range []string{at.address, at.host} {
+func (s *Settings) workers(at backend.Target) int {
+	for _, name := range []string{at.Address, at.Host} {
 		if n := s.Servers[name]; n > 0 && name != "" {
 			return n
 		}

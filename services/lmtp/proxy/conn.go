@@ -13,7 +13,6 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"culver/internal/backend"
 	"culver/internal/lmtpproto"
 )
 
@@ -96,7 +96,7 @@ func (c *Conn) open(ctx context.Context, d *Dialer, who Client) error {
 	release := c.until(ctx)
 	defer release()
 	c.br = bufio.NewReaderSize(c.conn, 2*lmtpproto.MaxReplyLine)
-	if c.Security == Implicit {
+	if c.Security == backend.Implicit {
 		if err := c.startTLS(ctx, d); err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (c *Conn) open(ctx context.Context, d *Dialer, who Client) error {
 	if err := c.hello(d); err != nil {
 		return err
 	}
-	if c.Security == StartTLS {
+	if c.Security == backend.StartTLS {
 		if _, offered := c.caps["STARTTLS"]; !offered {
 			return errors.New("backend offers no STARTTLS, which the passdb demands")
 		}
@@ -138,11 +138,9 @@ func (c *Conn) until(ctx context.Context) (release func()) {
 }
 
 func (c *Conn) startTLS(ctx context.Context, d *Dialer) error {
-	t := tls.Client(c.conn, &tls.Config{
-		ServerName: c.Host, RootCAs: d.roots(), InsecureSkipVerify: c.AnyCert, MinVersion: tls.VersionTLS12,
-	})
-	if err := t.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS: %w", err)
+	t, err := c.TLS(ctx, c.conn, d.roots())
+	if err != nil {
+		return err
 	}
 	c.conn = t
 	c.br.Reset(t)
