@@ -3,7 +3,6 @@ package passdb
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -73,22 +72,9 @@ func (s *said) read(all field.List, scheme string) error {
 // from says whether an entry holds for who comes from there. An item that is no
 // network lets nobody in.
 func from(nets, ip string) bool {
-	at, err := netip.ParseAddr(ip)
 	for item := range strings.FieldsFuncSeq(nets, func(r rune) bool { return r == ',' || r == ' ' }) {
-		switch one, errOne := netip.ParseAddr(item); {
-		case ip == "":
-			if item == "local" {
-				return true
-			}
-		case err != nil:
-		case errOne == nil:
-			if one.Unmap() == at.Unmap() {
-				return true
-			}
-		default:
-			if net, err := netip.ParsePrefix(item); err == nil && net.Contains(at.Unmap()) {
-				return true
-			}
+		if n, err := field.ParseNet(item); err == nil && n.Has(ip) {
+			return true
 		}
 	}
 	return false

@@ -3,12 +3,12 @@ package reach
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"culver/internal/authproto"
+	"culver/services/auth/field"
 )
 
 // list parts a value at its commas and blanks.
@@ -54,49 +54,17 @@ func commands(value string) ([]string, error) {
 	return masks, err
 }
 
-// nets are the networks of allow_nets.
-type nets struct {
-	prefixes []netip.Prefix
-	local    bool // and who has no address
-}
-
-func parseNets(value string) (*nets, error) {
+// nets reads allow_nets.
+func nets(value string) (all []field.Net, err error) {
 	items, err := list(value)
-	n := &nets{}
 	for _, item := range items {
-		if item == "local" {
-			n.local = true
-			continue
-		}
-		p, err := netip.ParsePrefix(item)
+		n, err := field.ParseNet(item)
 		if err != nil {
-			var one netip.Addr
-			if one, err = netip.ParseAddr(item); err == nil {
-				p = netip.PrefixFrom(one.Unmap().WithZone(""), one.Unmap().BitLen())
-			}
+			return nil, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%q is no network: want such as 192.0.2.0/24, 2001:db8::1 or local", item)
-		}
-		n.prefixes = append(n.prefixes, p)
+		all = append(all, n)
 	}
-	return n, err
-}
-
-func (n *nets) has(ip string) bool {
-	if ip == "" {
-		return n.local
-	}
-	at, err := netip.ParseAddr(ip)
-	if err != nil {
-		return false
-	}
-	for _, p := range n.prefixes {
-		if p.Contains(at.Unmap().WithZone("")) {
-			return true
-		}
-	}
-	return false
+	return all, err
 }
 
 // moment reads allow_until: the moment from which on the leave is none.

@@ -13,6 +13,7 @@ package reach
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +27,9 @@ const maxMasks = 256
 // Reach is how far a leave goes. The zero value goes nowhere.
 type Reach struct {
 	parsed   bool
-	users    []string // in lower case; nil: everybody
-	commands []string // in lower case, with blanks between words; nil: no bound
-	nets     *nets    // nil: from anywhere
+	users    []string    // in lower case; nil: everybody
+	commands []string    // in lower case, with blanks between words; nil: no bound
+	nets     []field.Net // nil: from anywhere
 	until    time.Time
 }
 
@@ -56,7 +57,7 @@ func Parse(fields field.List) (Reach, error) {
 		case "allow_commands":
 			r.commands, err = commands(f.Value)
 		case "allow_nets":
-			r.nets, err = parseNets(f.Value)
+			r.nets, err = nets(f.Value)
 		case "allow_real_nets": // the password sources' own: a ticket has no such address
 		case "allow_until":
 			r.until, err = moment(f.Value)
@@ -93,7 +94,7 @@ func (r Reach) AllowsNow(ip string, now time.Time) error {
 		return errors.New("there is no leave")
 	case !r.until.IsZero() && !now.Before(r.until):
 		return fmt.Errorf("allow_until: the leave ended at %s", r.until.Format(time.RFC3339))
-	case r.nets != nil && !r.nets.has(ip):
+	case r.nets != nil && !slices.ContainsFunc(r.nets, func(n field.Net) bool { return n.Has(ip) }):
 		return fmt.Errorf("allow_nets does not cover %q", ip)
 	}
 	return nil
