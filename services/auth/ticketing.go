@@ -103,7 +103,7 @@ func distinct(commands []string) (all []string) {
 }
 
 // ended takes a front's word on how a command ended, as often as there were
-// tickets: it shall fill no record.
+// tickets and for what is in reach: it shall fill no record, nor invent one.
 func (c *clientConn) ended(f []string) error {
 	if c.role.Finish != byTicket {
 		return fmt.Errorf("%w: ENDED on a %s listener", errInput, c.role.Name)
@@ -112,8 +112,12 @@ func (c *clientConn) ended(f []string) error {
 		return err
 	}
 	l := c.holder(f[1:])
-	if l == nil || l.tickets == 0 || len(f) < 5 || slices.ContainsFunc(f[4:], noCommand) {
+	if l == nil || l.tickets == 0 || len(f) < 5 {
 		return nil
+	}
+	far := l.result.Reach
+	if !far.AllowsUser(f[2]) || slices.ContainsFunc(f[4:], func(name string) bool { return !far.AllowsCommand(name) }) {
+		return nil // there was no ticket for that
 	}
 	l.tickets--
 	if c.Audit == nil {
@@ -148,6 +152,13 @@ func (c *conn) redeem(r *request) error {
 	}
 	if err != nil {
 		c.refuse(r, err)
+		return nil
+	}
+	if name != t.Mail {
+		// The file has changed since, or the front said of the login what the userdb
+		// answers by: the reach was held against another user's mail.
+		c.Logf(logline.Error, t.User, "ticket of %q for %q: it was for the mail of %q, which is that of %q now: refused", t.Principal, t.User, t.Mail, name)
+		c.reply(r, "FAIL", "code="+authproto.CodeTicket)
 		return nil
 	}
 	c.reply(r, "REDEEM", append([]string{t.Principal, strings.Join(t.Commands, ","), name}, fields.Wire()...)...)

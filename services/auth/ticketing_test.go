@@ -285,3 +285,57 @@ func TestTheRecordHasTheLifeOfACommand(t *testing.T) {
 		t.Error("a ticket is in the record or in the log")
 	}
 }
+
+// What the userdb says may hang on what the front says of the login, and change.
+func TestATicketIsForTheMailThatWasInReach(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil, domainAdmin...)
+	var err error
+	if o.Server.Users.Links[0].Overrides, err = field.ParseTemplates([]string{"user=x@%s.org"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	for _, tt := range []struct {
+		service string
+		want    error
+	}{{"other", nil}, {"doveadm", nil}, {"example", authproto.ErrTicket}} {
+		ok, err := o.login.Auth(ctx, authproto.Attempt{Mechanism: "PLAIN",
+			Params: authproto.Params{Service: tt.service}, Initial: authproto.PlainResponse("", "admin@example.org", "pw")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := o.login.Ticket(ctx, ok.ID, "y@example.org", []string{"search"})
+		if tt.want == nil {
+			if err == nil || !strings.Contains(err.Error(), "its mail is another user's") {
+				t.Errorf("%s: got %+v, %v, want it out of reach", tt.service, one, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := o.master.Redeem(ctx, one.Text, one.User, authproto.Params{}); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %+v, %v, want %v", tt.service, got, err, tt.want)
+		}
+	}
+}
+
+// A front has no record written of users and commands that it had no leave for.
+func TestTheEndOfWhatNeverWasIsNoRecord(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil, domainAdmin...)
+	ctx := context.Background()
+	if _, err := o.login.Ticket(ctx, o.id, "x@example.org", []string{"search"}); err != nil {
+		t.Fatal(err)
+	}
+	o.login.Ended(ctx, o.id, "x@other.org", 0, []string{"search"})
+	o.login.Ended(ctx, o.id, strings.Repeat("x", 300), 0, []string{"search"})
+	o.login.Ended(ctx, o.id, "x@example.org", 0, []string{"expunge"})
+	o.login.Ended(ctx, o.id, "x@example.org", 0, []string{"search"})
+	o.recorded(t, "event=end")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if all := strings.Join(o.record, "\n"); strings.Contains(all, "other.org") || strings.Contains(all, "xxx") || strings.Contains(all, "expunge") {
+		t.Errorf("got the record\n%s", all)
+	}
+}

@@ -44,11 +44,15 @@ func (j *Judge) Ticket(ctx context.Context, v vars.Values, who Result, target st
 		return "", user, err
 	}
 	// The mail is that of the name which the userdb gives.
-	if mail, renamed := fields.Get("user"); renamed && !who.Reach.AllowsUser(mail) {
+	mail, renamed := fields.Get("user")
+	switch {
+	case !renamed:
+		mail = user
+	case !who.Reach.AllowsUser(mail):
 		return "", user, outOfReach(user, "its mail is another user's, whom allow_users does not cover")
 	}
 	text, err = j.Tickets.Issue(ticket.Ticket{
-		Principal: who.User, User: user, Commands: commands, Session: v.Session, RemoteIP: v.RemoteIP,
+		Principal: who.User, User: user, Mail: mail, Commands: commands, Session: v.Session, RemoteIP: v.RemoteIP,
 	})
 	return text, user, err
 }

@@ -44,7 +44,8 @@ var (
 // Ticket is leave for one access.
 type Ticket struct {
 	Principal string // who acts
-	User      string // whose mail it is, canonical
+	User      string // whom it is for, canonical
+	Mail      string // whose mail that is by the userdb: User, or whom its field user names
 	Commands  []string
 	Session   string // the principal's login, for the record
 	RemoteIP  string
