@@ -44,7 +44,7 @@ func (t counted) Credentials(ctx context.Context, authcid, authzid string, schem
 
 // announce has the penalties count a try, and says whether it is one too many.
 func (x *exchange) announce(ctx context.Context, user, password string) (refuse bool) {
-	if x.Penalty == nil || x.noPenalty {
+	if x.Penalty == nil || x.noPenalty && x.role.Finish != byTicket { // that front faces the network
 		return false
 	}
 	who := penalty.Who{IP: x.values.RemoteIP, User: user, Patience: x.patience()}

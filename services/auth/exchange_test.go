@@ -367,6 +367,21 @@ func TestPenalties(t *testing.T) {
 	}
 }
 
+// A front of administration is not asked whether guesses count.
+func TestNoPenaltyIsNoWordForMasterUsers(t *testing.T) {
+	bubble(t, func(t *testing.T, h *house) {
+		p := &strict{refuse: 10}
+		h.Penalty = p
+		w := call(t, h.Server, "doveadm")
+		w.greeted(2)
+		w.say("AUTH\t1\tPLAIN\tservice=doveadm\tno-penalty\tresp=" + plain("", "alice", "wrong"))
+		w.want("FAIL\t1\tuser=alice")
+		if got := strings.Join(p.told, ", "); got != "before  alice alice/5 25s, after alice false" {
+			t.Errorf("penalties were told %q", got)
+		}
+	})
+}
+
 func TestOneTryTooMany(t *testing.T) {
 	bubble(t, func(t *testing.T, h *house) {
 		h.Penalty = &strict{}
