@@ -104,7 +104,7 @@ func TestStatusLines(t *testing.T) {
 	}{
 		{"+ok", "", OK, nil}, {"-", "", TempFail, nil}, {"-UNKNOWN", "", TempFail, nil}, {"-73", "", OverQuota, nil},
 		{"-0", "", TempFail, nil}, {"--1", "", TempFail, nil}, {"-NOREPLICATE", "", NoReplicate, nil},
-		{ReferralText("u@h:1"), "u@h:1", Referral, nil}, {"", "", TempFail, ErrStatus}, {"x", "", TempFail, ErrStatus},
+		{"-REFERRAL u@h:1", "u@h:1", Referral, nil}, {"", "", TempFail, ErrStatus}, {"x", "", TempFail, ErrStatus},
 	} {
 		if code, to, err := ParseStatus(tt.line); code != tt.code || to != tt.referral || err != tt.err {
 			t.Errorf("%q: got %d %q %v", tt.line, code, to, err)

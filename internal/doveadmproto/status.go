@@ -64,9 +64,6 @@ func StatusText(code, minor int) string {
 	return "-UNKNOWN"
 }
 
-// ReferralText is the status line that sends a 2.4 client to another host.
-func ReferralText(to string) string { return "-REFERRAL " + to }
-
 // ErrStatus says that a server's status line is none.
 var ErrStatus = errors.New("reply ends in no status line")
 

@@ -82,21 +82,6 @@ func (d *Dots) Append(out, src []byte) (data []byte, taken int, end bool) {
 	return out, len(src), d.state == endOfMessage
 }
 
-// AppendStuffed adds the message with its dots stuffed and the end of data, as
-// a client sends it.
-func AppendStuffed(out, msg []byte) []byte {
-	for line := range bytes.SplitAfterSeq(msg, []byte("\r\n")) {
-		if len(line) > 0 && line[0] == '.' {
-			out = append(out, '.')
-		}
-		out = append(out, line...)
-	}
-	if !bytes.HasSuffix(msg, []byte("\r\n")) && len(msg) > 0 {
-		out = append(out, "\r\n"...)
-	}
-	return append(out, ".\r\n"...)
-}
-
 // Stuffing is the transparency of DATA as a client makes it, for a message that
 // comes in pieces. Line ends are made CRLF: a bare LF before a dot could be the
 // end of the data to one server and not to the next one. Its zero value is ready

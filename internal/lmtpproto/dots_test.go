@@ -53,13 +53,27 @@ func TestDots(t *testing.T) {
 	}
 }
 
+// stuffed is what a client sends that leaves bare line ends alone.
+func stuffed(msg []byte) (out []byte) {
+	for line := range bytes.SplitAfterSeq(msg, []byte("\r\n")) {
+		if len(line) > 0 && line[0] == '.' {
+			out = append(out, '.')
+		}
+		out = append(out, line...)
+	}
+	if !bytes.HasSuffix(msg, []byte("\r\n")) && len(msg) > 0 {
+		out = append(out, "\r\n"...)
+	}
+	return append(out, ".\r\n"...)
+}
+
 func FuzzDots(f *testing.F) {
 	for _, s := range []string{"", ".", "..\r\n", "a\r\n.b", "\n.\r\n.\n", ".\r\r\n", "\r\n.\r"} {
 		f.Add([]byte(s), 3)
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, n int) {
 		n = max(1, n)
-		wire := AppendStuffed(nil, msg)
+		wire := stuffed(msg)
 		data, rest, end := decode(append(wire, "QUIT"...), n)
 		if !bytes.HasSuffix(msg, []byte("\r\n")) && len(msg) > 0 {
 			msg = append(msg, "\r\n"...)
