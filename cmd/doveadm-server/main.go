@@ -25,8 +25,13 @@ func main() {
 		logline.Print(logline.Fatal, "", "", "start: %v", err)
 		os.Exit(worker.ExitConfig)
 	}
+	options, err := server.OptionsOf(p.Settings)
+	if err != nil {
+		logline.Print(logline.Fatal, "", "", "start: %v", err)
+		os.Exit(worker.ExitConfig)
+	}
 	control := favour.NewControl(p.Control, "doveadm-worker")
-	front := server.New(server.OptionsOf(p.Settings), control, log)
+	front := server.New(options, control, log)
 
 	signal.Ignore(syscall.SIGINT, syscall.SIGPIPE)
 	term := make(chan os.Signal, 1)

@@ -315,12 +315,17 @@ func (b *builder) remote(cfg *settings.Config) {
 func remoteNotes(cfg *settings.Config, s settings.Service) (all []string) {
 	masters := slices.ContainsFunc(cfg.Passdbs, func(d settings.Database) bool { return d.Values["master"] == "yes" })
 	for _, i := range s.Inet {
-		if i.SSL {
-			all = append(all, fmt.Sprintf("service doveadm: inet_listener %q is left out: its front speaks no TLS in this version", i.Name))
-		} else if cfg.Global["doveadm_password_file"] == "" && !masters {
-			all = append(all, fmt.Sprintf("service doveadm: nobody can log in at inet_listener %q without a passdb with master = yes or doveadm_password_file", i.Name))
-		} else {
-			all = append(all, fmt.Sprintf("service doveadm: at inet_listener %q passwords and all mail cross the network in the clear", i.Name))
+		at := func(format string) { all = append(all, fmt.Sprintf("service doveadm: "+format, i.Name)) }
+		switch ssl := cfg.Global["ssl"]; {
+		case i.SSL && ssl == "no":
+			at("inet_listener %q is left out: ssl = no")
+		case cfg.Global["doveadm_password_file"] == "" && !masters:
+			at("nobody can log in at inet_listener %q without a passdb with master = yes or doveadm_password_file")
+		case i.SSL, ssl == "required":
+		case ssl == "yes":
+			at("at inet_listener %q the password and all mail of a client that does not begin with STARTTLS cross the network in the clear; ssl = required refuses it")
+		default:
+			at("at inet_listener %q passwords and all mail cross the network in the clear")
 		}
 	}
 	return all

@@ -3,6 +3,9 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"culver/internal/mailtest"
 )
 
 const someUsers = `
@@ -72,7 +75,7 @@ func TestDoveadmRunsWhereItHasAListener(t *testing.T) {
 		{"unasked, for root", "", true, ""},
 		{"switched off", "unix_listener \"doveadm-server\" {\n mode = 0\n}", false, ""},
 		{"for the network alone", "unix_listener \"doveadm-server\" {\n mode = 0\n}\ninet_listener \"doveadm\" {\n port = 24245\n}", true, "nobody can log in"},
-		{"with TLS, which it does not speak yet", "inet_listener \"doveadm\" {\n port = 24245\n ssl = yes\n}", true, "is left out"},
+		{"with TLS, which is switched off", "inet_listener \"doveadm\" {\n port = 24245\n ssl = yes\n}", true, "is left out: ssl = no"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,6 +84,30 @@ func TestDoveadmRunsWhereItHasAListener(t *testing.T) {
 				t.Errorf("it runs: %t, want %t", on, tt.runs)
 			}
 			if notes := strings.Join(Notes(cfg), "\n"); (notes != "") != (tt.note != "") || !strings.Contains(notes, tt.note) {
+				t.Errorf("got notes %q, want %q", notes, tt.note)
+			}
+		})
+	}
+}
+
+func TestTheClearIsWarnedOfWhereItIs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := mailtest.NewAuthority(t, dir)
+	c := a.Issue("server", "mail.example.org", time.Now().Add(time.Hour))
+	for _, tt := range []struct{ name, ssl, block, note string }{
+		{"no TLS at all", "no", "", "passwords and all mail cross the network in the clear"},
+		{"TLS for who wants it", "yes", "", "that does not begin with STARTTLS"},
+		{"TLS for everybody", "required", "", ""},
+		{"from the first byte", "yes", "ssl = yes", ""},
+		{"from the first byte, where it is off", "no", "ssl = yes", "is left out: ssl = no"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			text := someUsers + "ssl = " + tt.ssl + "\nssl_cert = \"" + c.CertFile + "\"\nssl_key = \"" + c.KeyFile + "\"\n" +
+				"doveadm_password_file = \"" + c.KeyFile + "\"\nservice doveadm {\ninet_listener \"doveadm\" {\nport = 24245\n" + tt.block + "\n}\n}\n"
+			notes := strings.Join(Notes(load(t, write(t, text))), "\n")
+			if (notes != "") != (tt.note != "") || !strings.Contains(notes, tt.note) {
 				t.Errorf("got notes %q, want %q", notes, tt.note)
 			}
 		})

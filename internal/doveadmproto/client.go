@@ -129,7 +129,7 @@ func (c *Client) handshake() error {
 
 // startTLS is one line without an answer, then TLS (spec/doveadm.md 1.5).
 func (c *Client) startTLS() error {
-	if err := c.write("STARTTLS\n"); err != nil {
+	if err := c.write(StartTLS + "\n"); err != nil {
 		return err
 	}
 	if c.r.Buffered() > 0 {

@@ -60,6 +60,14 @@ const (
 	NameCancel = "CANCEL" // stop what runs; ours, no reply
 )
 
+// StartTLS is a line that asks for TLS before the password: without an answer the
+// client's hello follows. ALPN is what both ends call the protocol in it, Dovecot's
+// of 2.4 too.
+const (
+	StartTLS = "STARTTLS"
+	ALPN     = "doveadm"
+)
+
 // The names in VERSION lines. They look exchanged; that is the protocol.
 const (
 	clientSays = "doveadm-server"

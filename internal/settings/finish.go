@@ -36,7 +36,7 @@ const (
 // Listeners lists what the master opens for a service, in the order in which
 // the child finds the descriptors: an inet_listener is one for each of its
 // addresses. Where TLS is off globally, listeners that begin with it are left
-// out; in doveadm always, as long as its front speaks none.
+// out.
 func (c *Config) Listeners(s Service) []Listener {
 	all := c.listeners(s)
 	if s.Name == "doveadm" {
@@ -59,7 +59,7 @@ func (c *Config) listeners(s Service) []Listener {
 		all = append(all, u.listener("fifo"))
 	}
 	for _, i := range s.Inet {
-		if i.SSL && (c.Global["ssl"] == "no" || s.Name == "doveadm") {
+		if i.SSL && c.Global["ssl"] == "no" {
 			continue
 		}
 		for _, address := range i.Addresses {
@@ -142,6 +142,10 @@ func ForClass(c *Config, program, class string) finished.Bag {
 			all := c.Listeners(s)
 			if class != "" {
 				bag["class"] = class
+				if class == ClassLocal { // it speaks no TLS, and needs no key
+					delete(bag, "ssl")
+					delete(bag, "ssl_min_protocol")
+				}
 				all = slices.DeleteFunc(all, func(l Listener) bool { return l.Class != class })
 			}
 			putListeners(bag, all)

@@ -138,11 +138,11 @@ func networkRows() []Setting {
 		{Name: "login_trusted_networks", Type: Networks(), For: "lmtp", Help: "Peers that may tell whom they speak for (XCLIENT)."},
 		{Name: "haproxy_trusted_networks", Type: Networks(), For: "lmtp", Help: "Peers that may send a PROXY header, on listeners with haproxy = yes."},
 		{Name: "haproxy_timeout", Type: Time(time.Second, time.Hour), Default: "3s", For: "lmtp", Help: "How long such a peer may take to send it."},
-		{Name: "ssl", Type: Word("yes", "no", "required"), Default: "no", For: "lmtp", Help: "Whether TLS is offered, or demanded before mail. With no, inet listeners with ssl = yes are left out."},
+		{Name: "ssl", Type: Word("yes", "no", "required"), Default: "no", For: "lmtp doveadm-server", Help: "Whether TLS is offered, or demanded before mail and before doveadm's password. With no, inet listeners with ssl = yes are left out."},
 		{Name: "ssl_cert", Type: Path(), Help: "PEM file with the certificate and those above it. The master reads it; it may be root's alone."},
 		{Name: "ssl_key", Type: Path(), Help: "PEM file with the key, readable by root alone."},
 		{Name: "ssl_client_ca_file", Type: Path(), Help: "PEM file with the authorities whose certificates count where Culver itself connects by TLS. Empty: /etc/ssl/certs/ca-certificates.crt, or that of the system's other usual places."},
-		{Name: "ssl_min_protocol", Type: Word("TLSv1.2", "TLSv1.3"), Default: "TLSv1.2", For: "lmtp", Help: "Oldest version of TLS spoken."},
+		{Name: "ssl_min_protocol", Type: Word("TLSv1.2", "TLSv1.3"), Default: "TLSv1.2", For: "lmtp doveadm-server", Help: "Oldest version of TLS spoken."},
 	}
 }
 

@@ -196,6 +196,13 @@ func TestEachFrontOfDoveadmLearnsOfItsOwnListeners(t *testing.T) {
 			}
 		}
 	}
+	cfg.Global["ssl"] = "yes"
+	if bag := ForClass(cfg, "doveadm-server", ClassLocal); bag["ssl"] != "" {
+		t.Error("the front of this host would be given the key, which it has no use for")
+	}
+	if bag := ForClass(cfg, "doveadm-server", ClassNetwork); bag["ssl"] != "yes" || bag["listener/count"] != "3" || bag["listener/2/ssl"] != "yes" {
+		t.Errorf("with ssl = yes the network's front learns of %v", bag)
+	}
 	if bag := For(cfg, "doveadm-worker"); bag["doveadm_username"] != "" || bag["quota_enforce"] == "" || bag["namespace/count"] != "0" {
 		t.Errorf("the worker got %v", bag)
 	}

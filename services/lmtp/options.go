@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culver/internal/lmtpproto"
+	"culver/internal/servertls"
 	"culver/internal/settings/finished"
 )
 
@@ -86,7 +87,7 @@ func OptionsOf(b finished.Bag) (Options, error) {
 	if o.HAProxyTrusted, err = prefixes(b.List("haproxy_trusted_networks")); err != nil {
 		return o, fmt.Errorf("haproxy_trusted_networks: %w", err)
 	}
-	o.TLS, err = tlsConfig(b)
+	o.TLS, err = servertls.Config(b)
 	o.TLSRequired = b.String("ssl") == "required"
 	return o, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"culver/internal/lmtpproto"
 	"culver/internal/maillog/logline"
+	"culver/internal/servertls"
 	"culver/services/lmtp/proxy"
 )
 
@@ -135,7 +136,7 @@ func (s *session) startTLS() error {
 	if err != nil {
 		return err
 	}
-	s.tls = tlsDetail(t.ConnectionState())
+	s.tls = "(using " + servertls.Detail(t.ConnectionState()) + ")"
 	s.attach(t)
 	return nil
 }

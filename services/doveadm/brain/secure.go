@@ -116,5 +116,5 @@ func (o *access) shake(ctx context.Context, conn net.Conn, at backend.Target) (n
 			return nil, fmt.Errorf("ssl_client_ca_file %s has no certificate", o.authorities)
 		}
 	}
-	return at.TLS(ctx, conn, pool, "doveadm")
+	return at.TLS(ctx, conn, pool, doveadmproto.ALPN)
 }

@@ -24,6 +24,7 @@ type fakeAuth struct {
 	logins  int // that came
 	at      int // that are being judged
 	peak    int
+	line    string   // what the last login said of its connection
 	lines   []string // TICKET and ENDED, without their ids
 	tickets int
 }
@@ -77,6 +78,12 @@ func (a *fakeAuth) serve(c net.Conn) {
 func (a *fakeAuth) judge(f []string) (who, reply string) {
 	a.mu.Lock()
 	a.logins++
+	a.line = ""
+	for _, p := range f {
+		if strings.HasPrefix(p, "secured") {
+			a.line = p
+		}
+	}
 	a.at++
 	a.peak = max(a.peak, a.at)
 	a.mu.Unlock()
@@ -133,6 +140,12 @@ func (a *fakeAuth) noted() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return strings.Join(a.lines, "\n")
+}
+
+func (a *fakeAuth) secured() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.line
 }
 
 func (a *fakeAuth) seen() int {

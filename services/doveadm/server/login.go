@@ -72,7 +72,7 @@ func (s *session) login(line string) (*principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	ok, err := auth.Auth(ctx, authproto.Attempt{Mechanism: "PLAIN", Params: s.params(), Initial: response})
+	ok, err := auth.Auth(ctx, authproto.Attempt{Mechanism: "PLAIN", Params: s.params(), Extra: s.extra(), Initial: response})
 	var no *authproto.Refused
 	switch {
 	case errors.As(err, &no):
@@ -121,6 +121,14 @@ func (s *session) params() authproto.Params {
 	p.RemoteIP, p.RemotePort, _ = net.SplitHostPort(s.conn.RemoteAddr().String())
 	p.LocalIP, p.LocalPort, _ = net.SplitHostPort(s.conn.LocalAddr().String())
 	return p
+}
+
+// extra says whether the password came over a line that nobody else reads.
+func (s *session) extra() []string {
+	if s.tls == nil {
+		return nil
+	}
+	return []string{"secured=tls"}
 }
 
 // newID names a session in our log and in auth's: with 64 random bits no two have

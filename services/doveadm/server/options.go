@@ -1,21 +1,26 @@
 package server
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"time"
 
+	"culver/internal/doveadmproto"
+	"culver/internal/servertls"
 	"culver/internal/settings/finished"
 	"culver/internal/worker"
 )
 
 // Options are the front's settings, typed.
 type Options struct {
-	Network       bool   // it serves the network: nobody is believed who has not logged in
-	Single        bool   // it serves one connection and ends: who takes it over finds one principal in it
-	AuthSocket    string // where auth judges who logs in, and gives tickets; "": nobody can
+	Network       bool        // it serves the network: nobody is believed who has not logged in
+	Single        bool        // it serves one connection and ends: who takes it over finds one principal in it
+	AuthSocket    string      // where auth judges who logs in, and gives tickets; "": nobody can
+	TLS           *tls.Config // nil: none is spoken
+	TLSRequired   bool        // nobody logs in without it
 	Allowed       []string
 	AuthTimeout   time.Duration
 	WorkerTimeout time.Duration // silence that ends a worker
@@ -43,8 +48,8 @@ const (
 )
 
 // OptionsOf reads the finished settings.
-func OptionsOf(b finished.Bag) Options {
-	return Options{
+func OptionsOf(b finished.Bag) (Options, error) {
+	o := Options{
 		Network:       b["class"] != "local",
 		Single:        b["class"] != "local",
 		AuthSocket:    b["auth_doveadm_path"],
@@ -55,7 +60,13 @@ func OptionsOf(b finished.Bag) Options {
 		QueueLimit:    int(b.Int("worker_queue_limit")),
 		StopGrace:     b.Duration("shutdown_timeout") / 2,
 		Debug:         b.Bool("log_debug"),
+		TLSRequired:   b["ssl"] == "required",
 	}
+	var err error
+	if o.TLS, err = servertls.Config(b, doveadmproto.ALPN); o.TLS != nil {
+		o.TLS.SessionTicketsDisabled = true // their key ends with the process, which takes one client
+	}
+	return o, err
 }
 
 // Listener is one that the master opened.
@@ -65,6 +76,8 @@ type Listener struct {
 	// in without a password.
 	Private bool
 	Owner   uint32
+	// SSL says that TLS begins at once.
+	SSL bool
 }
 
 // ListenersOf takes over the listeners that the process was born with.
@@ -75,16 +88,13 @@ func ListenersOf(p *worker.Process) ([]Listener, error) {
 		if b["kind"] == "fifo" {
 			continue
 		}
-		if b["ssl"] == "yes" {
-			return nil, fmt.Errorf("listener %s: ssl is not spoken here, and a password must not cross it in clear", b["name"])
-		}
 		file := os.NewFile(uintptr(fd), b["name"])
 		l, err := net.FileListener(file) // a copy; its Close leaves the master's own open
 		file.Close()
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", b["name"], err)
 		}
-		out = append(out, Listener{Listener: l, Private: b["kind"] == "unix" && b["mode"] == private, Owner: ownerOf(b["uid"])})
+		out = append(out, Listener{Listener: l, Private: b["kind"] == "unix" && b["mode"] == private, Owner: ownerOf(b["uid"]), SSL: b["ssl"] == "yes"})
 	}
 	return out, nil
 }

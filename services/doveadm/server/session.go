@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -19,9 +20,12 @@ import (
 type session struct {
 	front   *Front
 	conn    *timed
+	stream  io.ReadWriter // conn, or TLS over it
+	tls     *tls.Conn     // nil without
 	r       *bufio.Reader
 	peer    peer
 	trusted bool // it has shown who it is, or need not
+	ssl     bool // TLS begins at once
 	came    time.Time
 
 	id        string     // of its lines in our log and auth's; "" for one that is trusted
@@ -45,12 +49,12 @@ type line struct {
 }
 
 func (f *Front) newSession(c net.Conn, l Listener) *session {
-	s := &session{front: f, peer: peerOf(c), came: time.Now()}
+	s := &session{front: f, peer: peerOf(c), ssl: l.SSL, came: time.Now()}
 	if s.trusted = f.trusts(s.peer, l); !s.trusted {
 		s.id = newID()
 	}
 	s.conn = &timed{Conn: c, front: f, by: s.came.Add(f.AuthTimeout)}
-	s.r = bufio.NewReaderSize(s.conn, 16<<10)
+	s.attach(s.conn)
 	return s
 }
 
@@ -58,7 +62,7 @@ func (s *session) serve() {
 	defer s.conn.Close()
 	defer s.logout()
 	if !s.hello() {
-		linger(s.conn.Conn)
+		s.linger()
 		return
 	}
 	for {
@@ -67,7 +71,7 @@ func (s *session) serve() {
 		switch {
 		case errors.Is(l.err, errTooLong):
 			s.refuse("", doveadmproto.DataErr, "command line is longer than 1 MiB")
-			linger(s.conn.Conn)
+			s.linger()
 			return
 		case l.err != nil: // the client's end, or it rested too long
 			return
@@ -75,7 +79,7 @@ func (s *session) serve() {
 		s.conn.enter(busy)
 		if !s.line(l.text) {
 			if s.out.flush() == nil { // else nothing arrives any more
-				linger(s.conn.Conn)
+				s.linger()
 			}
 			return
 		}
@@ -112,6 +116,9 @@ func (s *session) read(limit int) ([]byte, error) {
 
 // hello takes the handshake (spec/doveadm.md 1.3).
 func (s *session) hello() bool {
+	if s.ssl && !s.startTLS() {
+		return false
+	}
 	first, err := s.read(maxAuthLine)
 	if err != nil {
 		s.say(logline.Debug, "no VERSION line: "+err.Error())
@@ -126,12 +133,12 @@ func (s *session) hello() bool {
 		hello = doveadmproto.ServerVersion
 	}
 	if !s.trusted {
-		io.WriteString(s.conn, hello+"-\n")
+		io.WriteString(s.stream, hello+"-\n")
 		if err := s.authenticate(); err != nil {
 			// A "-" would say that the password is wrong; for "later" the protocol
 			// has no word but to hang up.
 			if errors.Is(err, errRefused) {
-				io.WriteString(s.conn, "-\n")
+				io.WriteString(s.stream, "-\n")
 			}
 			return false
 		}
@@ -139,22 +146,32 @@ func (s *session) hello() bool {
 		s.trusted = true
 		hello = ""
 	}
-	if _, err := io.WriteString(s.conn, hello+"+\n"); err != nil {
+	if _, err := io.WriteString(s.stream, hello+"+\n"); err != nil {
 		return false
 	}
-	s.out = newOutput(s.conn, s.minor, &s.waits)
+	s.out = newOutput(s.stream, s.minor, &s.waits)
 	return true
 }
 
-// authenticate takes one line that must let the client in.
+// authenticate takes one line that must let the client in, over TLS where the
+// client asks for it first.
 func (s *session) authenticate() error {
 	line, err := s.read(maxAuthLine)
+	if err == nil && string(line) == doveadmproto.StartTLS && s.mayStartTLS() {
+		if !s.startTLS() {
+			return errTLS
+		}
+		line, err = s.read(maxAuthLine)
+	}
 	switch {
 	case err != nil:
 		s.say(logline.Debug, "no authentication: "+err.Error())
 		return errRefused
 	case s.front.AuthSocket == "":
 		s.refused("refused: nobody can log in here: this socket is its owner's and root's")
+		return errRefused
+	case s.front.TLSRequired && s.tls == nil:
+		s.refused("refused: a password without TLS, where ssl = required")
 		return errRefused
 	}
 	p, err := s.login(string(line))
@@ -165,7 +182,7 @@ func (s *session) authenticate() error {
 		s.refused("nobody can tell whether to let it in: " + err.Error())
 	default:
 		s.principal = p
-		s.say(logline.Info, "logged in as "+p.name)
+		s.say(logline.Info, "logged in as "+p.name+s.secured())
 	}
 	return err
 }
