@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"culver/internal/doveadmproto"
+	"culver/internal/mailtest"
 )
 
 func TestMain(m *testing.M) {
@@ -34,29 +35,6 @@ func doveadm(t testing.TB, args ...string) *exec.Cmd {
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), "PLAY=doveadm")
 	return cmd
-}
-
-func listen(t testing.TB, name string, serve func(net.Conn)) string {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), name)
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	return socket
 }
 
 // searches answers each command with one row, which has nothing of the user.
@@ -129,7 +107,7 @@ func TestResumeKnowsAMillionUsersInLittleMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := listen(t, "server", searches)
+	server := mailtest.Listen(t, "server", searches)
 	w := bufio.NewWriter(f)
 	fmt.Fprintf(w, `{"doveadm-journal":1,"command":"search","args":["--","all"],"users":{"all":true},"server":%q}`+"\n", server)
 	for i := range users {
@@ -144,7 +122,7 @@ func TestResumeKnowsAMillionUsersInLittleMemory(t *testing.T) {
 	f.Close()
 	goOn := make(chan struct{})
 	close(goOn)
-	cmd := doveadm(t, "-c", "/nonexistent", "-o", "auth_socket_path="+listen(t, "auth", lists(users, goOn)), "resume", journal)
+	cmd := doveadm(t, "-c", "/nonexistent", "-o", "auth_socket_path="+mailtest.Listen(t, "auth", lists(users, goOn)), "resume", journal)
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -175,8 +153,8 @@ func TestAMillionUsersInLittleMemory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			users := tt.users
 			goOn := make(chan struct{})
-			auth := listen(t, "auth", lists(users, goOn))
-			server := listen(t, "server", searches)
+			auth := mailtest.Listen(t, "auth", lists(users, goOn))
+			server := mailtest.Listen(t, "server", searches)
 			args := []string{"-c", "/nonexistent", "-o", "auth_socket_path=" + auth, "search", "-S", server, "-A"}
 			cmd := doveadm(t, append(append(args, tt.extra...), "all")...)
 			out, err := cmd.StdoutPipe()

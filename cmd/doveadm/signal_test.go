@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culver/internal/doveadmproto"
+	"culver/internal/mailtest"
 )
 
 // works takes a command, says so, and ends it when it is cancelled: or never.
@@ -60,7 +61,7 @@ func TestCtrlC(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			begun := make(chan struct{}, 2)
-			server := listen(t, "server", works(begun, tt.never))
+			server := mailtest.Listen(t, "server", works(begun, tt.never))
 			failed := filepath.Join(t.TempDir(), "failed")
 			cmd := doveadm(t, "-c", "/nonexistent", "-o", "doveadm_worker_count=1",
 				"expunge", "-S", server, "-F", "-", "--failed-file", failed, "mailbox", "Trash", "all")

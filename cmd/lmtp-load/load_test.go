@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"culver/internal/mailtest"
 )
 
 // fake is a small LMTP server whose answers a test row sets.
@@ -96,22 +98,7 @@ func (f fake) data(c net.Conn, in *bufio.Reader, to []string) bool {
 
 func (f fake) listen(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go f.serve(t, c)
-		}
-	}()
-	return "unix:" + path
+	return "unix:" + mailtest.Listen(t, "s", func(c net.Conn) { f.serve(t, c) })
 }
 
 func always(s string) func(string) string { return func(string) string { return s } }

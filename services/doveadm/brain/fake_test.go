@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"culver/internal/doveadmproto"
+	"culver/internal/mailtest"
 	"culver/services/doveadm/command"
 )
 
@@ -53,26 +53,12 @@ type fakeServer struct {
 
 func newFakeServer(t testing.TB, handle func(a *asked) int) *fakeServer {
 	t.Helper()
-	s := &fakeServer{t: t, handle: handle, socket: filepath.Join(t.TempDir(), "s")}
-	l, err := net.Listen("unix", s.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(c)
-		}
-	}()
+	s := &fakeServer{t: t, handle: handle}
+	s.socket = mailtest.Listen(t, "s", s.serve)
 	return s
 }
 
 func (s *fakeServer) serve(c net.Conn) {
-	defer c.Close()
 	s.mu.Lock()
 	n := s.conns
 	s.conns++
@@ -142,44 +128,28 @@ func (s *fakeServer) serve(c net.Conn) {
 // fakeAuth lists users.
 func fakeAuth(t testing.TB, list func(yield func(name string) bool) bool) string {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "a")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
+	return mailtest.Listen(t, "a", func(c net.Conn) {
+		w := bufio.NewWriter(c)
+		fmt.Fprintf(w, "VERSION\t1\t1\nSPID\t1\n")
+		w.Flush()
+		r := bufio.NewScanner(c)
+		for r.Scan() {
+			f := strings.Split(r.Text(), "\t")
+			if f[0] != "LIST" {
+				continue
 			}
-			go func() {
-				defer c.Close()
-				w := bufio.NewWriter(c)
-				fmt.Fprintf(w, "VERSION\t1\t1\nSPID\t1\n")
-				w.Flush()
-				r := bufio.NewScanner(c)
-				for r.Scan() {
-					f := strings.Split(r.Text(), "\t")
-					if f[0] != "LIST" {
-						continue
-					}
-					ok := list(func(name string) bool {
-						_, err := fmt.Fprintf(w, "LIST\t%s\t%s\n", f[1], name)
-						return err == nil
-					})
-					fmt.Fprintf(w, "DONE\t%s", f[1])
-					if !ok {
-						fmt.Fprint(w, "\tfail")
-					}
-					fmt.Fprint(w, "\n")
-					w.Flush()
-				}
-			}()
+			ok := list(func(name string) bool {
+				_, err := fmt.Fprintf(w, "LIST\t%s\t%s\n", f[1], name)
+				return err == nil
+			})
+			fmt.Fprintf(w, "DONE\t%s", f[1])
+			if !ok {
+				fmt.Fprint(w, "\tfail")
+			}
+			fmt.Fprint(w, "\n")
+			w.Flush()
 		}
-	}()
-	return socket
+	})
 }
 
 func names(all ...string) func(func(string) bool) bool {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"culver/internal/mailtest"
 	"culver/internal/settings/finished"
 )
 
@@ -17,31 +18,17 @@ func loginServer(t *testing.T) Env {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"auth-client", "auth-login", "auth-master"} {
-		l, err := net.Listen("unix", filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					fmt.Fprint(conn, "VERSION\t1\t2\n")
-					if name != "auth-master" {
-						fmt.Fprintf(conn, "MECH\tPLAIN\tplaintext\nSPID\t7\nCUID\t1\nCOOKIE\t%s\nDONE\n", strings.Repeat("a1", 16))
-					} else {
-						fmt.Fprint(conn, "SPID\t7\n")
-					}
-					for r := bufio.NewScanner(conn); r.Scan(); {
-						conn.Write([]byte(loginReply(strings.Split(r.Text(), "\t"))))
-					}
-				}()
+		mailtest.ListenAt(t, filepath.Join(dir, name), func(conn net.Conn) {
+			fmt.Fprint(conn, "VERSION\t1\t2\n")
+			if name != "auth-master" {
+				fmt.Fprintf(conn, "MECH\tPLAIN\tplaintext\nSPID\t7\nCUID\t1\nCOOKIE\t%s\nDONE\n", strings.Repeat("a1", 16))
+			} else {
+				fmt.Fprint(conn, "SPID\t7\n")
 			}
-		}()
+			for r := bufio.NewScanner(conn); r.Scan(); {
+				conn.Write([]byte(loginReply(strings.Split(r.Text(), "\t"))))
+			}
+		})
 	}
 	return with(finished.Bag{"base_dir": dir})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"culver/internal/mailtest"
 	"culver/internal/masterproto"
 	"culver/internal/settings"
 	"culver/internal/settings/finished"
@@ -183,50 +184,35 @@ func TestWithoutAMaster(t *testing.T) {
 // fails; LIST gives bob and one with a control byte.
 func auth(t *testing.T) Env {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "auth-userdb")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	path := mailtest.Listen(t, "auth-userdb", func(conn net.Conn) {
+		io.WriteString(conn, "VERSION\t1\t2\nSPID\t1\n")
+		var line strings.Builder
+		b := make([]byte, 1)
 		for {
-			conn, err := l.Accept()
-			if err != nil {
+			if _, err := conn.Read(b); err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				io.WriteString(conn, "VERSION\t1\t2\nSPID\t1\n")
-				var line strings.Builder
-				b := make([]byte, 1)
-				for {
-					if _, err := conn.Read(b); err != nil {
-						return
-					}
-					if b[0] != '\n' {
-						line.Write(b)
-						continue
-					}
-					f := strings.Split(line.String(), "\t")
-					line.Reset()
-					switch {
-					case f[0] == "LIST":
-						fmt.Fprintf(conn, "LIST\t%s\tbob\nLIST\t%s\tcarol\nDONE\t%s\n", f[1], f[1], f[1])
-					case f[0] == "VERSION":
-					case f[2] == "bob" && f[0] == "PASS":
-						fmt.Fprintf(conn, "PASS\t%s\tuser=bob\tproxy\thost=10.0.0.1\n", f[1])
-					case f[2] == "bob":
-						fmt.Fprintf(conn, "USER\t%s\tbob\tuid=1000\tgid=1001\thome=/home/bob\tquota_rule=*:storage=1G\n", f[1])
-					case f[2] == "eve":
-						fmt.Fprintf(conn, "NOTFOUND\t%s\n", f[1])
-					default:
-						fmt.Fprintf(conn, "FAIL\t%s\n", f[1])
-					}
-				}
-			}()
+			if b[0] != '\n' {
+				line.Write(b)
+				continue
+			}
+			f := strings.Split(line.String(), "\t")
+			line.Reset()
+			switch {
+			case f[0] == "LIST":
+				fmt.Fprintf(conn, "LIST\t%s\tbob\nLIST\t%s\tcarol\nDONE\t%s\n", f[1], f[1], f[1])
+			case f[0] == "VERSION":
+			case f[2] == "bob" && f[0] == "PASS":
+				fmt.Fprintf(conn, "PASS\t%s\tuser=bob\tproxy\thost=10.0.0.1\n", f[1])
+			case f[2] == "bob":
+				fmt.Fprintf(conn, "USER\t%s\tbob\tuid=1000\tgid=1001\thome=/home/bob\tquota_rule=*:storage=1G\n", f[1])
+			case f[2] == "eve":
+				fmt.Fprintf(conn, "NOTFOUND\t%s\n", f[1])
+			default:
+				fmt.Fprintf(conn, "FAIL\t%s\n", f[1])
+			}
 		}
-	}()
+	})
 	return with(finished.Bag{"auth_socket_path": path, "mail_location": "maildir:~/Maildir:CONTROL=/var/control/%u"})
 }
 

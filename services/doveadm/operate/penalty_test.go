@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"culver/internal/anvilproto"
+	"culver/internal/mailtest"
 	"culver/internal/settings"
 	"culver/internal/settings/finished"
 )
@@ -17,31 +17,18 @@ import (
 // anvil plays anvil: it answers each request with what reply gives.
 func anvil(t *testing.T, reply func(request string) string) Env {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "anvil")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	path := mailtest.Listen(t, "anvil", func(c net.Conn) {
+		r := bufio.NewReader(c)
+		r.ReadString('\n')
+		c.Write(anvilproto.Version())
 		for {
-			c, err := l.Accept()
+			line, err := r.ReadString('\n')
 			if err != nil {
 				return
 			}
-			r := bufio.NewReader(c)
-			r.ReadString('\n')
-			c.Write(anvilproto.Version())
-			for {
-				line, err := r.ReadString('\n')
-				if err != nil {
-					break
-				}
-				io.WriteString(c, reply(strings.TrimSuffix(line, "\n")))
-			}
-			c.Close()
+			io.WriteString(c, reply(strings.TrimSuffix(line, "\n")))
 		}
-	}()
+	})
 	cfg := &settings.Config{Global: finished.Bag{}, Services: []settings.Service{{Name: "anvil", Unix: []settings.UnixListener{{Path: path}}}}}
 	return Env{Load: func() (*settings.Config, error) { return cfg, nil }}
 }
