@@ -22,6 +22,21 @@ post@example.org:{PLAIN}bosspw:::::: allow_users=*@example.org allow_commands=sm
 late@example.org:{PLAIN}bosspw:::::: allow_until=2001-01-01
 `
 
+// The lookup sockets are those of fronts, which need to know where a user's mail is.
+func TestOnlyTheMasterSocketTellsPasswordsOfOtherHosts(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[string]string{
+		"auth-userdb": "PASS\t1\tuser=proxied@example.org\tproxy\thost=127.0.0.9",
+		"auth-master": "PASS\t1\tuser=proxied@example.org\tproxy\thost=127.0.0.9\tpass=remotepw",
+	} {
+		h := start(t, role, members, nil)
+		got := talk(t, h, "VERSION\t1\t0\nPASS\t1\tproxied@example.org\tservice=lmtp\nEND\n", want)
+		if got[0] != want {
+			t.Errorf("%s: got %q, want %q", role, got, want)
+		}
+	}
+}
+
 // TestLogins has real users, sources and mechanisms behind the protocol: what
 // each socket says to each of them.
 func TestLogins(t *testing.T) {

@@ -97,7 +97,10 @@ func (c *conn) replyPass(r *request, name string, fields field.List) {
 	}
 	args := []string{"user=" + name}
 	for _, f := range fields {
-		if !hidden(f.Key) {
+		// To log in on another host as the user is the business of whoever has the
+		// user's own word; the fronts only need to know where that host is.
+		remote := (f.Key == "pass" || f.Key == "master") && c.role.Name == "userdb"
+		if !hidden(f.Key) && !remote {
 			args = append(args, f.Wire())
 		}
 	}
