@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -43,8 +44,9 @@ service doveadm {
 `
 
 // StartDovecot24 runs Debian trixie's Dovecot 2.4 in dir for these users. The
-// folder above dir must be the one that the homes are in. Root only.
-func StartDovecot24(dir string, users Users) (*Dovecot, error) {
+// folder above dir must be the one that the homes are in; more is configuration text
+// that is read last. Root only.
+func StartDovecot24(dir string, users Users, more ...string) (*Dovecot, error) {
 	d, err := newDovecot(dir, users)
 	if err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func StartDovecot24(dir string, users Users) (*Dovecot, error) {
 	if d.root, err = install("dovecot24"); err != nil {
 		return nil, err
 	}
-	conf := fmt.Sprintf(dovecot24Conf, dir, AdminPassword, d.AdminPort)
+	conf := fmt.Sprintf(dovecot24Conf, dir, AdminPassword, d.AdminPort) + strings.Join(more, "")
 	if err := os.WriteFile(d.conf, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
