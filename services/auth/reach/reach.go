@@ -18,11 +18,15 @@ import (
 	"time"
 
 	"culver/internal/authproto"
+	"culver/internal/spelling"
 	"culver/services/auth/field"
 )
 
 // maxMasks bounds the items of one field.
 const maxMasks = 256
+
+// bounds are the fields that it knows.
+var bounds = [...]string{"allow_users", "allow_commands", "allow_nets", "allow_real_nets", "allow_until"}
 
 // Reach is how far a leave goes. The zero value goes nowhere.
 type Reach struct {
@@ -38,12 +42,14 @@ type Reach struct {
 func All() Reach { return Reach{parsed: true} }
 
 // Parse reads the fields of an entry. Those it knows nothing of are none of its
-// business, unless their names begin as its own do: a misspelt bound is no bound.
+// business, unless their names begin as its own do or are a slip or two away from
+// them: a misspelt bound is no bound.
 func Parse(fields field.List) (Reach, error) {
 	r := All()
 	seen := map[string]bool{}
 	for _, f := range fields {
-		if !strings.HasPrefix(lower(f.Key), "allow") {
+		key := lower(f.Key)
+		if !strings.HasPrefix(key, "allow") && spelling.Nearest(key, bounds[:]) == "" {
 			continue
 		}
 		if seen[f.Key] {
@@ -62,7 +68,7 @@ func Parse(fields field.List) (Reach, error) {
 		case "allow_until":
 			r.until, err = moment(f.Value)
 		default:
-			err = errors.New("there is none of that name, want allow_users, allow_commands, allow_nets, allow_real_nets or allow_until")
+			err = fmt.Errorf("there is none of that name, want one of %s", strings.Join(bounds[:], ", "))
 		}
 		if err != nil {
 			return Reach{}, fmt.Errorf("field %s=%q: %w", f.Key, f.Value, err)
