@@ -66,14 +66,7 @@ func culverForGuest(t *testing.T, dir string, listeners map[string]string, users
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
-		}
-	})
+	stopAfter(t, c)
 	awaitSockets(t, c.Process, listeners)
 }
 
@@ -327,14 +320,7 @@ func TestOursOnDovecotsUsers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() {
-				if err := c.Stop(); err != nil {
-					t.Errorf("stop: %v", err)
-				}
-				if t.Failed() {
-					t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
-				}
-			})
+			stopAfter(t, c)
 			checkLMTP(t, c.Socket)
 			w := &waits{t: t}
 			checkDoveadm(w, c.Doveadm, sockets, users)

@@ -74,14 +74,7 @@ service auth {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
-		}
-	})
+	stopAfter(t, c)
 	if err := c.Until("its socket", 10*time.Second, func() bool { return isSocket(s.socket) }); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,13 @@ func startCulver(t *testing.T, dir string, users system.Users, more string) *sys
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopAfter(t, c)
+	return c
+}
+
+// stopAfter has a Culver stopped with the test, and its log shown where the test failed.
+func stopAfter(t *testing.T, c *system.Culver) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := c.Stop(); err != nil {
 			t.Errorf("stop: %v", err)
@@ -27,7 +34,6 @@ func startCulver(t *testing.T, dir string, users system.Users, more string) *sys
 			t.Logf("end of Culver's log:\n%s", tail(c.Trouble(), 30))
 		}
 	})
-	return c
 }
 
 // A real Postfix and both kinds of sockets: every copy once, at its owner and

@@ -17,9 +17,9 @@ import (
 // are administered. User i's mail is on host 1 + i%3.
 type network struct {
 	*system.Hosts
-	users  system.Users
-	dir    string
-	hosts  []*system.Culver // from 1; host 4 is the fourth, without mail
+	users system.Users
+	dir   string
+	hosts []*system.Culver // from 1; host 4 is the fourth, without mail
 }
 
 const (
@@ -69,24 +69,7 @@ service doveadm {
 			}
 			return h.Address(n.of(user))
 		})
-		c, err := system.ConfigureCulver(filepath.Join(dir, fmt.Sprint("host", i)), passwd, more)
-		if err == nil {
-			err = c.Start(false, h.Command(i)...)
-		}
-		if err != nil {
-			t.Fatalf("host %d: %v", i, err)
-		}
-		n.hosts[i] = c
-		t.Cleanup(func() {
-			if c.Running() {
-				if err := c.Stop(); err != nil {
-					t.Errorf("stop: %v", err)
-				}
-			}
-			if t.Failed() {
-				t.Logf("end of the log of host %d:\n%s", i, tail(c.Trouble(), 15))
-			}
-		})
+		n.hosts[i] = startCulverOn(t, filepath.Join(dir, fmt.Sprint("host", i)), passwd, more, h.Command(i)...)
 	}
 	return n
 }

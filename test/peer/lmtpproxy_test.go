@@ -31,12 +31,13 @@ func elsewhere(t *testing.T, users system.Users, place func(i int) string) strin
 	return all.String()
 }
 
-// startCulverOn is startCulver with a users file of its own and a folder's name.
-func startCulverOn(t *testing.T, dir, passwd, more string) *system.Culver {
+// startCulverOn runs a Culver with a users file of its own in that folder, by the
+// command that is to start it, if there is one. A test may stop it.
+func startCulverOn(t *testing.T, dir, passwd, more string, by ...string) *system.Culver {
 	t.Helper()
 	c, err := system.ConfigureCulver(dir, passwd, more)
 	if err == nil {
-		err = c.Start(false)
+		err = c.Start(false, by...)
 	}
 	if err != nil {
 		t.Fatal(err)
