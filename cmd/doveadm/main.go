@@ -89,6 +89,10 @@ func run(args []string, w world) int {
 		return 0
 	}
 	if operate.Runs(spec) {
+		if l := g.login; l.As != "" || l.File != "" || l.Command != "" {
+			fmt.Fprintln(w.errs, "doveadm: --as is for commands on users' mail")
+			return exitUsage
+		}
 		return operatorsCommand(context.Background(), g, p, w)
 	}
 	if g.now.IsZero() {
@@ -99,9 +103,10 @@ func run(args []string, w world) int {
 		fmt.Fprintln(w.errs, "doveadm:", err)
 		return brain.Code(err)
 	}
+	g.login.Variable, g.login.Ask = os.Getenv(brain.PasswordVariable), operate.Asker(context.Background(), w.in, w.errs)
 	return brain.Execute(context.Background(), brain.Global{
 		Verbose: g.verbose, Debug: g.debug, Formatter: g.formatter, NoHeader: g.noHeader,
-		Settings: settings, Now: g.now,
+		Settings: settings, Login: g.login, Now: g.now,
 		In: w.in, Out: w.out, Err: w.errs, Interrupt: w.interrupt,
 		OutTerminal: terminal(w.out), ErrTerminal: terminal(w.errs), Width: width(w.out),
 	}, p)

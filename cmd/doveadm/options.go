@@ -1,11 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"culver/services/doveadm/brain"
 )
 
 // globals are the options before the command's name.
@@ -16,6 +17,7 @@ type globals struct {
 	config                   string
 	set                      []string
 	now                      time.Time // zero: the clock's
+	login                    brain.Login
 }
 
 // parseGlobals reads them, and gives the words from the command's name on.
@@ -82,18 +84,27 @@ func (g *globals) long(word string, words []string) ([]string, error) {
 	case "version":
 		g.version = true
 		return words, nil
-	case "now":
+	case "now", "as", "password-file", "password-command":
 	default:
 		return nil, fmt.Errorf("unknown option %s; what belongs to a command comes after its name", strconv.Quote("--"+name))
 	}
 	if !has {
 		if len(words) == 0 {
-			return nil, errors.New("option --now needs a time")
+			return nil, fmt.Errorf("option --%s needs a value", name)
 		}
 		value, words = words[0], words[1:]
 	}
 	var err error
-	g.now, err = parseNow(value)
+	switch name {
+	case "now":
+		g.now, err = parseNow(value)
+	case "as":
+		g.login.As = value
+	case "password-file":
+		g.login.File = value
+	case "password-command":
+		g.login.Command = value
+	}
 	return words, err
 }
 

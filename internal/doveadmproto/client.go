@@ -23,6 +23,9 @@ type Options struct {
 	// the version is sent in the clear, and a server that would go on without is
 	// not believed.
 	StartTLS func() (io.ReadWriter, error)
+	// Named says that User is to be logged in, by nobody else's leave: a server that
+	// trusts the connection without a password is not used.
+	Named bool
 	// Refuse is why the password is not to be sent on this connection; nil: it may.
 	Refuse error
 }
@@ -31,6 +34,7 @@ type Options struct {
 var (
 	ErrNoPassword = errors.New("server wants a password, and there is none (doveadm_password)")
 	ErrAuth       = errors.New("server refused the password")
+	ErrTrusted    = errors.New("server wants no password here, and would do more than the one who was named may")
 	ErrUnjudged   = errors.New("server hung up instead of judging the password: its auth service may be away")
 	ErrNoTLS      = errors.New("server wants no password before STARTTLS: it is not who it should be")
 	ErrHandshake  = errors.New("server answered the handshake with something else")
@@ -106,6 +110,9 @@ func (c *Client) handshake() error {
 		if err := c.startTLS(); err != nil {
 			return err
 		}
+	}
+	if c.o.Named && line != "-" {
+		return ErrTrusted
 	}
 	if line == "-" {
 		if line, err = c.authenticate(); err != nil {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,4 +99,47 @@ func TestARenewedCertificateIsTakenUpByAReload(t *testing.T) {
 		t.Error("a reload took a key that is none")
 	}
 	shown()
+}
+
+// Somebody with no account here, and nothing but the name of a server, a password
+// and an authority.
+func TestAMasterUserFromOutside(t *testing.T) {
+	t.Parallel()
+	c, a, address := overTLS(t, "")
+	dir := t.TempDir()
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte("adminpw\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secure := []string{"-c", "/nonexistent", "-o", "doveadm_ssl=starttls", "-o", "ssl_client_ca_file=" + filepath.Join(a.Dir, "ca.pem"), "--as", "admin@example.org"}
+	search := func(user string) []string { return []string{"search", "-S", address, "-u", user, "all"} }
+	for _, tt := range []struct {
+		name  string
+		env   string
+		args  []string
+		code  int
+		blame string
+	}{
+		{"by a file", "", slices.Concat(secure, search("x@example.org"), []string{"--password-file", password}), 0, ""},
+		{"by a command", "", slices.Concat(secure, []string{"--password-command", "cat " + password}, search("x@example.org")), 0, ""},
+		{"by the environment", "adminpw", slices.Concat(secure, search("x@example.org")), 0, ""},
+		{"out of reach", "adminpw", slices.Concat(secure, search("x@other.org")), 77, "x@other.org"},
+		{"a wrong password", "wrong", slices.Concat(secure, search("x@example.org")), 77, "server refused the password of admin@example.org"},
+		{"no password", "", slices.Concat(secure, search("x@example.org")), 64, "--as wants a password"},
+		{"the socket of this host, which trusts its owner", "adminpw", slices.Concat(secure, []string{"search", "-u", "x@example.org", "-S",
+			filepath.Join(filepath.Dir(c.Socket), "doveadm-server"), "all"}), 64, "wants no password"},
+		{"a command that is not on mail", "adminpw", slices.Concat(secure, []string{"who"}), 64, "--as is for"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(filepath.Join(mailtest.Repository(), "bin", "doveadm"), tt.args...)
+			if cmd.Env = []string{"PATH=" + os.Getenv("PATH")}; tt.env != "" {
+				cmd.Env = append(cmd.Env, "CULVER_DOVEADM_PASSWORD="+tt.env)
+			}
+			said, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(said), tt.blame) {
+				t.Errorf("got %d, %s, want %d, %q", code, said, tt.code, tt.blame)
+			}
+		})
+	}
 }

@@ -47,6 +47,7 @@ type Global struct {
 	Formatter string // "" is the command's own
 	NoHeader  bool
 	Settings  Settings
+	Login     Login
 	Now       time.Time
 	In        io.Reader
 	Out       io.Writer

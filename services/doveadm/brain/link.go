@@ -101,7 +101,7 @@ func atLeast(minor int, dial func(context.Context) (link, error)) func(context.C
 
 // final errors do not pass: a wrong password stays wrong.
 func final(err error) bool {
-	return errors.Is(err, errOld) || errors.Is(err, doveadmproto.ErrAuth) || errors.Is(err, doveadmproto.ErrNoPassword) || errors.Is(err, doveadmproto.ErrVersion)
+	return errors.Is(err, errOld) || errors.Is(err, doveadmproto.ErrAuth) || errors.Is(err, doveadmproto.ErrTrusted) || errors.Is(err, doveadmproto.ErrNoPassword) || errors.Is(err, doveadmproto.ErrVersion)
 }
 
 // lost notes that a connection is no more. Others may be well: a server that

@@ -59,7 +59,10 @@ func prepare(ctx context.Context, g Global, p command.Parsed) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := o.build(&g)
+	if g.Login, err = g.Login.over(p); err != nil {
+		return nil, err
+	}
+	r, err := o.build(ctx, &g)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func (o *order) resumed(name string, now time.Time) error {
 }
 
 // build makes the run, and touches nothing.
-func (o *order) build(g *Global) (*run, error) {
+func (o *order) build(ctx context.Context, g *Global) (*run, error) {
 	r := &run{
 		g: g, name: o.p.Spec.Name, minor: o.p.Minor(), again: repeatable(o.p, o.query), many: o.users.many(),
 		ordered: o.ordered, dry: o.p.Has("dry-run"), past: o.past,
@@ -148,7 +151,7 @@ func (o *order) build(g *Global) (*run, error) {
 			return nil, usage(fmt.Sprintf("the command has %d bytes, want at most %d", n, doveadmproto.MaxLine))
 		}
 	}
-	if err := o.reach(r); err != nil {
+	if err := o.reach(ctx, r); err != nil {
 		return nil, err
 	}
 	columns, formatter := o.p.Columns(), spec.Formatter
@@ -276,7 +279,7 @@ func fixedBatch(p command.Parsed, now time.Time) (command.Parsed, *search.Query,
 }
 
 // reach finds the server, and how to find others.
-func (o *order) reach(r *run) error {
+func (o *order) reach(ctx context.Context, r *run) error {
 	s := &r.g.Settings
 	at := backend.Target{Address: cmp.Or(o.server, s.Socket)}
 	if at.Address == "" {
@@ -293,9 +296,15 @@ func (o *order) reach(r *run) error {
 		}
 	}
 	who := &access{user: s.Username, inClear: s.InClear, authorities: s.Authorities}
-	if who.password, err = s.password(); err != nil && (!local || s.Port > 0) {
+	if l := r.g.Login; l.As != "" {
+		who.user, who.named = l.As, true
+		if who.password, err = l.password(ctx, r.g.Err); err != nil {
+			return err
+		}
+	} else if who.password, err = s.password(); err != nil && (!local || s.Port > 0) {
 		return err
 	}
+	r.who = who.user
 	open := func(at backend.Target) (*lane, error) {
 		server := newServer(who, at, r.minor)
 		if r.g.dial != nil {

@@ -38,6 +38,7 @@ type run struct {
 	g       *Global
 	feed    feed
 	first   *lane   // the server of who is not elsewhere
+	who     string  // we are, to servers
 	router  *router // nil: nobody is
 	sites   sites   // the other servers
 	steps   []step  // of every user; nil in a plan, where each has his own
@@ -77,6 +78,10 @@ func (r *run) connect(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errOld):
 		return usage("server " + format.Safe(r.first.name) + " " + err.Error())
+	case errors.Is(err, doveadmproto.ErrAuth):
+		return &failure{doveadmproto.NoPerm, fmt.Sprintf("server %s: %v of %s", format.Safe(r.first.name), err, format.Safe(r.who))}
+	case errors.Is(err, doveadmproto.ErrTrusted):
+		return usage(fmt.Sprintf("server %s: %v", format.Safe(r.first.name), err))
 	case err != nil:
 		return fmt.Errorf("server %s: %w", format.Safe(r.first.name), err)
 	}

@@ -48,6 +48,7 @@ func (o *access) clears(network, address string) bool {
 // access is who we are to servers, and whom we believe.
 type access struct {
 	user, password string
+	named          bool   // by --as: who trusts us without a password would do more than that one may
 	inClear        bool   // doveadm_send_password_in_clear
 	authorities    string // a PEM file; "": the system's
 }
@@ -74,7 +75,7 @@ func (o *access) open(ctx context.Context, network string, at backend.Target) (l
 	if err != nil {
 		return nil, err
 	}
-	options := doveadmproto.Options{User: o.user, Password: o.password}
+	options := doveadmproto.Options{User: o.user, Password: o.password, Named: o.named}
 	switch at.Security {
 	case backend.Clear:
 		if !o.clears(network, conn.RemoteAddr().String()) {

@@ -23,6 +23,7 @@ type Spec struct {
 	Formatter string
 
 	PerUser bool // runs once for each user, in a worker that is that user
+	Servers bool // connects to servers as those do
 	Writes  bool // changes mail or mailboxes; has --dry-run
 	Guarded bool // takes messages away; has --if-uidvalidity, and a query must name its mailboxes
 	Input   bool // reads a message from its input
@@ -88,6 +89,9 @@ func (s *Spec) AllOptions() []Option {
 	}
 	if s.PerUser {
 		all = append(all, runOptions...)
+	}
+	if s.PerUser || s.Servers {
+		all = append(all, loginOptions...)
 	}
 	return all
 }

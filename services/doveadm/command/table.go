@@ -19,6 +19,14 @@ var runOptions = []Option{
 	{Long: "progress", Value: "form", Local: true, Help: "how progress is shown on standard error: auto, none or ndjson"},
 }
 
+// Who the client is to servers; apply and resume have them too. The password is
+// never one of them: everybody on the host can read a command line.
+var loginOptions = []Option{
+	{Long: "as", Value: "name", Local: true, Help: "log in as this master user, and do what it may"},
+	{Long: "password-file", Value: "file", Local: true, Help: "its first line is the password; mode 0600"},
+	{Long: "password-command", Value: "command", Local: true, Help: "the first line that this prints is the password"},
+}
+
 var (
 	dryRun        = Option{Long: "dry-run", Help: "change nothing; print what would be done"}
 	ifUIDValidity = Option{Long: "if-uidvalidity", Value: "number", Help: "do nothing unless the mailbox has this UIDVALIDITY"}
@@ -42,7 +50,7 @@ var (
 var table = []Spec{
 	// Messages.
 	{
-		Name: "apply", PerUser: false, Formatter: "flow",
+		Name: "apply", PerUser: false, Servers: true, Formatter: "flow",
 		Options: []Option{
 			{Letter: 'S', Long: "socket-path", Value: "socket", Local: true, Help: "the server: a path with a slash, or HOST[:PORT]"},
 			{Long: "failed-file", Value: "file", Local: true, Help: "write the users that failed"},
@@ -139,7 +147,7 @@ var table = []Spec{
 		Help: "free the room of expunged messages: a Maildir has none to free",
 	},
 	{
-		Name: "resume", Formatter: "flow",
+		Name: "resume", Servers: true, Formatter: "flow",
 		Options: []Option{
 			{Letter: 'S', Long: "socket-path", Value: "socket", Local: true, Help: "the server, if it is another one now"},
 			{Long: "failed-file", Value: "file", Local: true, Help: "write the users that failed"},

@@ -30,6 +30,9 @@ var globalOptions = []command.Option{
 	{Letter: 'h', Help: "no titles"},
 	{Letter: 'c', Value: "file", Help: "the configuration"},
 	{Letter: 'o', Value: "setting=value", Help: "overrule a setting"},
+	{Long: "as", Value: "name", Help: "log in as this master user"},
+	{Long: "password-file", Value: "file", Help: "where its password is"},
+	{Long: "password-command", Value: "command", Help: "what prints its password"},
 	{Long: "help", Help: "list the commands"},
 	{Long: "version", Help: "print the version"},
 }
