@@ -152,11 +152,15 @@ func port(to *string, text string) {
 	}
 }
 
+// maxForwarded is how many of forward_fields count. Each takes some hundred bytes of
+// memory for three of a line, and the requests of one connection may be a thousand.
+const maxForwarded = 64
+
 // forwarded reads forward_fields: a line within the parameter, each of whose
 // fields is escaped once more.
 func forwarded(text string) (l field.List) {
 	for _, p := range tabline.Split(text) {
-		if f := field.Cut(p); f.Key != "" {
+		if f := field.Cut(p); f.Key != "" && len(l) < maxForwarded {
 			f.Key = "forward_" + f.Key
 			l = append(l, f)
 		}

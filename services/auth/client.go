@@ -23,10 +23,13 @@ const (
 	// tells whether it can bind channels. Exim says nothing before it has seen DONE.
 	versionWait = 150 * time.Millisecond
 	// maxOpen bounds the requests of one connection that are not over: running,
-	// asked for more, held back, and logins that wait to be finished.
+	// asked for more, held back, and logins that wait to be finished; and as many
+	// answers that are on their way.
 	maxOpen = 1024
-	// maxOpenAll bounds those of all connections together.
+	// maxOpenAll bounds those of all connections together. A connection with few has
+	// room even then: others shall not take the last place from everybody.
 	maxOpenAll = 16384
+	fewOpen    = 8
 	// lineBuffer is what an idle connection holds; longer lines take memory while
 	// they are read.
 	lineBuffer = 2048
@@ -52,6 +55,7 @@ type clientConn struct {
 	open   map[uint32]*exchange   // to be judged, by id
 	late   map[*exchange]struct{} // refused; the answer waits
 	logins map[uint32]*login      // succeeded; to be finished by REQUEST or TICKET
+	unsent int                    // answers on their way, which a client that does not read holds up
 	warned bool                   // that there are too many of all these
 }
 
@@ -335,6 +339,8 @@ func (c *clientConn) end() {
 	for id := range c.logins {
 		c.forget(id)
 	}
+	c.requests.Add(-int64(c.unsent))
+	c.unsent = 0
 	c.mu.Unlock()
 }
 

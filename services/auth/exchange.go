@@ -81,7 +81,8 @@ func (c *clientConn) auth(f []string) error {
 		err = errors.New("Two requests of one id") //lint:ignore ST1005 shown as it is
 	}
 	c.forget(id) // an id is free again once it was answered
-	full := len(c.open)+len(c.late)+len(c.logins) >= maxOpen || c.requests.Load() >= maxOpenAll
+	held := len(c.open) + len(c.late) + len(c.logins)
+	full := held >= maxOpen || c.unsent >= maxOpen || held >= fewOpen && c.requests.Load() >= maxOpenAll
 	first := full && !c.warned
 	c.warned = c.warned || full
 	var x *exchange
@@ -303,6 +304,17 @@ func (x *exchange) finish(a verdict) {
 	}
 }
 
+// sent ends the sending of a verdict. Until then it counts as a request does: its
+// goroutine waits for those before it, and they for the client to read.
+func (x *exchange) sent() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.unsent > 0 { // else the connection's end has counted them off
+		x.unsent--
+		x.requests.Add(-1)
+	}
+}
+
 // release sends the verdict.
 func (x *exchange) release(a verdict) {
 	if a.ok && a.final != nil && !x.finalOK && x.yes == nil {
@@ -318,6 +330,11 @@ func (x *exchange) release(a verdict) {
 	x.leave()
 	if held && a.more {
 		x.clientConn.keep(x, a)
+	}
+	if held {
+		x.unsent++
+		x.requests.Add(1)
+		defer x.sent()
 	}
 	x.mu.Unlock()
 	switch {
