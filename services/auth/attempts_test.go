@@ -20,6 +20,7 @@ dora@other.org:{PLAIN}pw:5002:5000::/srv/d::
 const bosses = `boss@example.org:{PLAIN}bosspw:::::: allow_users=*@example.org
 post@example.org:{PLAIN}bosspw:::::: allow_users=*@example.org allow_commands=smtp,imap
 late@example.org:{PLAIN}bosspw:::::: allow_until=2001-01-01
+twice@example.org:{PLAIN}bosspw:::::: allow_users=alice@example.org allow_users=*
 `
 
 // The lookup sockets are those of fronts, which need to know where a user's mail is.
@@ -68,6 +69,8 @@ func TestLogins(t *testing.T) {
 			"OK\t1\tuser=bob@example.org\toriginal_user=post@example.org\tauth_user=post@example.org"},
 		{"a master user as itself", "auth-login", "imap", "", "boss@example.org", "bosspw", "FAIL\t1\tuser=boss@example.org"},
 		{"a master user whose time is over", "auth-login", "imap", "bob@example.org", "late@example.org", "bosspw", "FAIL\t1\tuser=late@example.org"},
+		{"a bound that is there twice", "auth-login", "imap", "bob@example.org", "twice@example.org", "bosspw", "FAIL\t1\tuser=twice@example.org\tcode=temp_fail\treason=Temporary authentication failure"},
+		{"a bound that is there twice, for tickets", "auth-doveadm", "doveadm", "", "twice@example.org", "bosspw", "FAIL\t1\tuser=twice@example.org\tcode=temp_fail\treason=Temporary authentication failure"},
 		{"for tickets, as itself", "auth-doveadm", "doveadm", "", "boss@example.org", "bosspw", "OK\t1\tuser=boss@example.org"},
 		{"for tickets, with a target", "auth-doveadm", "doveadm", "bob@example.org", "boss@example.org", "bosspw", "FAIL\t1\tuser=boss@example.org"},
 		{"for tickets, an ordinary user", "auth-doveadm", "doveadm", "", "alice@example.org", "pw", "FAIL\t1\tuser=alice@example.org"},

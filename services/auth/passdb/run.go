@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"culver/internal/password"
@@ -239,7 +240,11 @@ func (r *run) read(l Link, v *vars.Values, e Entry, base field.List) (said, erro
 	if e.NoPassword {
 		all.Set(field.Field{Key: "nopassword", Bare: true})
 	}
-	for _, f := range e.Fields {
+	for i, f := range e.Fields {
+		// The last one counts, and which of two bounds was meant nobody knows.
+		if r.Masters && strings.HasPrefix(f.Key, "allow_") && slices.ContainsFunc(e.Fields[:i], func(o field.Field) bool { return o.Key == f.Key }) {
+			return said{}, fmt.Errorf("field %s is there twice: want it once, with commas", f.Key)
+		}
 		all.Set(f)
 	}
 	if err := l.Overrides.AddTo(&all, v); err != nil {
